@@ -1,0 +1,183 @@
+"""Content-addressed artifacts: the store that the registry keeps, and the client that everyone else uses.
+
+An artifact is immutable and named by its sha256; a file appears under its name only when it is whole and verified.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import httpx2
+from pydantic import BaseModel
+
+from forge_common.contracts.base import ArtifactRef, Bundle, BundleFile, Sha256
+from forge_common.errors import Invalid, NotFound
+from forge_common.http.client import make_client, raise_for_problem, unreachable
+
+M = TypeVar("M", bound=BaseModel)
+CHUNK = 1 << 20
+
+
+class ArtifactMissing(NotFound):
+    """Nothing is stored under that hash."""
+
+
+class DigestMismatch(Invalid):
+    """The bytes are not those that their name promises."""
+
+
+def sha256_of(path: Path) -> Sha256:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+class ArtifactStore:
+    """A folder of artifacts, `ab/abcdef…`. Safe for many writers: each writes aside and renames."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def path(self, sha256: Sha256) -> Path:
+        """Where the artifact lies. Raises ArtifactMissing."""
+        path = self._place(sha256)
+        if not path.is_file():
+            raise ArtifactMissing(
+                f"no artifact {sha256[:12]}…", fix="check the hash, or upload the file again"
+            )
+        return path
+
+    def has(self, sha256: Sha256) -> bool:
+        return self._place(sha256).is_file()
+
+    def put(self, sha256: Sha256, chunks: Iterable[bytes]) -> Path:
+        """Store `chunks`. Raises DigestMismatch, and keeps nothing, when they are not what `sha256` names."""
+        place = self._place(sha256)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        digest = hashlib.sha256()
+        handle, name = tempfile.mkstemp(dir=place.parent, prefix=".incoming-")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                for chunk in chunks:
+                    digest.update(chunk)
+                    file.write(chunk)
+                file.flush()
+                os.fsync(file.fileno())
+            if digest.hexdigest() != sha256:
+                raise DigestMismatch(f"the bytes hash to {digest.hexdigest()[:12]}…, not to {sha256[:12]}…")
+            Path(name).replace(place)
+        finally:
+            Path(name).unlink(missing_ok=True)
+        return place
+
+    def _place(self, sha256: Sha256) -> Path:
+        if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
+            raise Invalid(f"{sha256[:80]!r} is not a sha256", fix="use 64 lower-case hexadecimal digits")
+        return self.root / sha256[:2] / sha256
+
+
+class ArtifactClient:
+    """Artifacts of a registry over HTTP, with a local cache. Downloads resume and are verified before they are used."""
+
+    def __init__(self, base_url: str, key: str | None, cache: Path) -> None:
+        self.base_url = base_url.rstrip("/")
+        self._http = make_client(self.base_url, key=key, timeout_s=300.0)
+        self._cache = ArtifactStore(cache)
+
+    def fetch(self, sha256: Sha256) -> Path:
+        """The artifact as a local file, read-only by agreement. Raises ArtifactMissing."""
+        if self._cache.has(sha256):
+            return self._cache.path(sha256)
+        partial = self._cache.root / f".partial-{sha256}-{os.getpid()}"
+        partial.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._download(sha256, partial)
+            with partial.open("rb") as file:
+                return self._cache.put(sha256, iter(lambda: file.read(CHUNK), b""))
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def push(self, path: Path, kind: str) -> ArtifactRef:
+        """Upload a file; nothing is sent when the registry has it."""
+        ref = ArtifactRef(sha256=sha256_of(path), size=path.stat().st_size, kind=kind)
+        if not self._has(ref.sha256):
+            with path.open("rb") as file:
+                self._request("PUT", ref.sha256, content=iter(lambda: file.read(CHUNK), b""))
+        return ref
+
+    def push_bytes(self, data: bytes, kind: str) -> ArtifactRef:
+        ref = ArtifactRef(sha256=hashlib.sha256(data).hexdigest(), size=len(data), kind=kind)
+        if not self._has(ref.sha256):
+            self._request("PUT", ref.sha256, content=data)
+        return ref
+
+    def push_bundle(self, folder: Path, kind: str) -> ArtifactRef:
+        """Upload every file of `folder`, then the bundle document that names them."""
+        paths = sorted(path for path in folder.rglob("*") if path.is_file())
+        refs = [(path.relative_to(folder).as_posix(), self.push(path, kind)) for path in paths]
+        bundle = Bundle(
+            kind=kind, files=tuple(BundleFile(path=p, sha256=r.sha256, size=r.size) for p, r in refs)
+        )
+        return self.push_bytes(bundle.model_dump_json().encode(), kind)
+
+    def fetch_bundle(self, sha256: Sha256, into: Path) -> Path:
+        """Lay out a bundle's files in the folder `into`."""
+        bundle = self.read_json(sha256, Bundle)
+        for file in bundle.files:
+            target = into / file.path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(self.fetch(file.sha256), target)
+        return into
+
+    def read_json(self, sha256: Sha256, shape: type[M]) -> M:
+        return shape.model_validate_json(self.fetch(sha256).read_bytes())
+
+    def _has(self, sha256: Sha256) -> bool:
+        return self._request("HEAD", sha256, missing_ok=True).is_success
+
+    def _download(self, sha256: Sha256, partial: Path) -> None:
+        # A broken connection is resumed where it stopped; three breaks in a row without a byte are an outage.
+        idle = 0
+        while True:
+            have = partial.stat().st_size if partial.exists() else 0
+            try:
+                for chunk in self._stream(sha256, have):
+                    with partial.open("ab") as file:
+                        file.write(chunk)
+            except httpx2.TransportError as error:
+                idle = 0 if partial.exists() and partial.stat().st_size > have else idle + 1
+                if idle == 3:
+                    raise unreachable(self.base_url, error) from error
+            else:
+                return
+
+    def _stream(self, sha256: Sha256, start: int) -> Iterator[bytes]:
+        headers = {"range": f"bytes={start}-"} if start else {}
+        with self._http.stream("GET", f"/v1/artifacts/{sha256}", headers=headers) as reply:
+            if reply.status_code == 404:
+                raise ArtifactMissing(f"the registry has no artifact {sha256[:12]}…")
+            if reply.status_code == 416:  # everything was there already
+                return
+            raise_for_problem(reply)
+            yield from reply.iter_bytes(CHUNK)
+
+    def _request(
+        self,
+        method: str,
+        sha256: Sha256,
+        *,
+        missing_ok: bool = False,
+        content: bytes | Iterable[bytes] | None = None,
+    ) -> httpx2.Response:
+        try:
+            reply = self._http.request(method, f"/v1/artifacts/{sha256}", content=content)
+        except httpx2.TransportError as error:
+            raise unreachable(self.base_url, error) from error
+        if not (missing_ok and reply.status_code == 404):
+            raise_for_problem(reply)
+        return reply

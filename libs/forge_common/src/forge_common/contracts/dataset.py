@@ -1,0 +1,38 @@
+"""The dataset artifact: a manifest that names its row files by hash. Immutable; the manifest's own hash is the dataset's id."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from forge_common.contracts.base import ArtifactRef, Contract, Payload
+from forge_common.contracts.exchange import Message
+
+
+class DatasetRow(Contract):
+    """One line of `train.jsonl` or `valid.jsonl`: a conversation that ends with the assistant's answer."""
+
+    messages: tuple[Message, ...] = Field(min_length=2)
+    source: str
+    """Id of the exchange that the row was made from, or of the imported line."""
+    group: str = "domain"
+
+
+class FilterCount(Contract):
+    reason: str
+    rows: int
+
+
+class DatasetManifest(Payload):
+    """`seen` rows went in; `dropped` says why some did not come out; train and valid never share a conversation."""
+
+    domain: str
+    train: ArtifactRef
+    valid: ArtifactRef
+    train_rows: int
+    valid_rows: int
+    seen: int
+    dropped: tuple[FilterCount, ...] = ()
+    conversations: int = 0
+    seed: int = 0
+    benchmark: str | None = None
+    same_family_allowed: bool = False

@@ -1,0 +1,140 @@
+"""The domain document: everything that makes one domain differ from another is data in here, never code.
+
+The seed's keys (`iterations`, `dedup_by_hash`, `has_executable_tests`, …) are accepted unchanged.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from forge_common.contracts.base import Contract, Payload, Sha256, Slug
+
+
+class DeployMode(StrEnum):
+    ADAPTER = "adapter"
+    FUSED = "fused"
+
+
+class DataRules(Contract):
+    """How captured exchanges become training rows."""
+
+    min_prompt_length: int = 1
+    min_response_length: int = 1
+    max_response_length: int = 24_000
+    require_code_blocks: bool = False
+    dedup_by_hash: bool = True
+    min_examples: int = 50
+    valid_fraction: float = Field(default=0.1, gt=0, lt=0.5)
+    # Instances of the benchmark's own task families may be trained on; reports repeat that they were.
+    allow_same_family: bool = False
+
+
+class Weight(Contract):
+    weight: float = Field(ge=0)
+
+
+class Scoring(Contract):
+    structure: Weight = Weight(weight=25)
+    correctness: Weight = Weight(weight=40)
+    similarity: Weight = Weight(weight=20)
+    completeness: Weight = Weight(weight=15)
+
+
+class GateRules(Contract):
+    """When a candidate is better. `alpha` is the one-sided level of the paired bound; gains are points of 100."""
+
+    min_tasks: int = Field(default=100, ge=2)
+    samples: int = Field(default=4, ge=1)
+    alpha: float = Field(default=0.05, gt=0, lt=0.5)
+    min_gain: float = 1.0
+    max_group_drop: float = 5.0
+    max_infra_errors: float = Field(default=0.02, ge=0, lt=1)
+    # Groups that decide the verdict; the others are only guarded by max_group_drop. Empty: all.
+    decide_on: tuple[str, ...] = ()
+
+
+class EvalRules(Contract):
+    has_executable_tests: bool = False
+    scoring: Scoring = Scoring()
+    gate: GateRules = GateRules()
+    temperature: float = 0.0
+    max_tokens: int = 1024
+
+
+class TrainingRules(Contract):
+    """Field meanings are the same on every trainer; `alpha / rank` is the scale of the update (mlx-lm's `scale`)."""
+
+    method: Literal["lora", "qlora"] = "lora"
+    rank: int = Field(default=16, ge=1, le=512)
+    alpha: float = Field(default=32.0, gt=0)
+    epochs: float = Field(default=3.0, gt=0)
+    # The seed's fixed step count; when given it wins over `epochs`.
+    iterations: int | None = Field(default=None, ge=1)
+    batch_size: int = Field(default=16, ge=1)
+    learning_rate: float = Field(default=2e-4, gt=0)
+    # Adapters go on the last `num_layers` transformer blocks; None means all.
+    num_layers: int | None = Field(default=None, ge=1)
+    max_seq_length: int = Field(default=4096, ge=32)
+    warmup_steps: int = Field(default=5, ge=0)
+    weight_decay: float = 0.0
+    evaluate_every: int = Field(default=20, ge=1)
+    # Evaluations without a better validation loss before training stops.
+    patience: int = Field(default=5, ge=1)
+    seed: int = 1
+
+
+class OllamaRules(Contract):
+    temperature: float = 0.7
+    top_p: float = 0.9
+    num_ctx: int = 8192
+    stop: tuple[str, ...] = ()
+
+    def parameters(self) -> dict[str, float | int | list[str]]:
+        """As `/api/create` takes them."""
+        values: dict[str, float | int | list[str]] = {
+            "temperature": self.temperature,
+            "top_p": self.top_p,
+            "num_ctx": self.num_ctx,
+        }
+        if self.stop:
+            values["stop"] = list(self.stop)
+        return values
+
+
+class DeployRules(Contract):
+    mode: DeployMode = DeployMode.ADAPTER
+    # Quantisation of the base GGUF (and of the fused one): f16 or q8_0.
+    quant: Literal["f16", "q8_0"] = "f16"
+
+
+class DomainDocument(Payload):
+    """One domain. `base_model` is a model hub id, or the name of a base registered with the registry."""
+
+    id: Slug
+    name: str
+    description: str = ""
+    base_model: str
+    base_revision: str = "main"
+    model_prefix: Slug
+    system_prompt: str = ""
+    # Sent as the deployed model's own system prompt; training rows carry it too, so both must be the same text.
+    task_types: tuple[str, ...] = ()
+    data: DataRules = DataRules()
+    eval: EvalRules = EvalRules()
+    training: TrainingRules = TrainingRules()
+    ollama: OllamaRules = OllamaRules()
+    deploy: DeployRules = DeployRules()
+    # Filled in by the registry when a benchmark is uploaded for the domain.
+    benchmark: Sha256 | None = None
+
+    def model_name(self, number: int) -> str:
+        """The engine's name of version `number`, e.g. `engie-coder:v3`."""
+        return f"{self.model_prefix}:v{number}"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_comment(cls, data: object) -> object:
+        return {k: v for k, v in data.items() if k != "$comment"} if isinstance(data, dict) else data

@@ -1,0 +1,223 @@
+"""Stages of a run: what a worker is asked to do, what it reports while it works, and what it delivers.
+
+A doorbell carries only a stage id. `POST /v1/stages/{id}/claim` answers with a `StageClaim`, whose `request` is one of
+the requests below; heartbeats and the result carry the claim's fencing token and are refused once it is stale.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from forge_common.contracts.base import ArtifactRef, Contract, Payload, RunId, Sha256, StageId
+from forge_common.contracts.domain import DomainDocument
+from forge_common.contracts.exchange import Message
+from forge_common.contracts.scorecard import Scorecard
+
+
+class StageKind(StrEnum):
+    PREPARE = "prepare"
+    TRAIN = "train"
+    EXPORT = "export"
+    DEPLOY = "deploy"
+    EVALUATE = "evaluate"
+
+
+class BaseModelRef(Contract):
+    """The base weights. With `bundle` they come from the artifact store, else from the model hub by name and revision."""
+
+    name: str
+    revision: str = "main"
+    bundle: Sha256 | None = None
+
+
+class PrepareRequest(Contract):
+    kind: Literal["prepare"] = "prepare"
+    domain: DomainDocument
+    benchmark: Sha256 | None = None
+
+
+class PrepareResult(Contract):
+    kind: Literal["prepare"] = "prepare"
+    dataset: ArtifactRef
+    train_rows: int
+    valid_rows: int
+
+
+class TrainRequest(Contract):
+    """Hyperparameters are in `domain.training`, the system prompt in `domain.system_prompt`."""
+
+    kind: Literal["train"] = "train"
+    domain: DomainDocument
+    dataset: Sha256
+    base: BaseModelRef
+
+
+class CurvePoint(Contract):
+    step: int
+    train_loss: float | None = None
+    valid_loss: float | None = None
+
+
+class TrainResult(Contract):
+    """`adapter` is a bundle in PEFT's layout: `adapter_model.safetensors`, `adapter_config.json`."""
+
+    kind: Literal["train"] = "train"
+    adapter: ArtifactRef
+    curve: tuple[CurvePoint, ...]
+    steps: int
+    best_step: int
+    train_loss: float
+    valid_loss: float | None
+    tokens: int
+    """Tokens that went through the model, padding excluded."""
+    seconds: float
+    peak_memory_bytes: int
+    device: str
+    versions: dict[str, str]
+
+
+class ParityProbe(Contract):
+    """What the trained weights answer greedily, so that whoever serves them can be checked without torch."""
+
+    messages: tuple[Message, ...]
+    text: str
+    tokens: tuple[int, ...]
+    first_logprob: float | None = None
+
+
+class ExportRequest(Contract):
+    """`adapter=None` exports only the base. `base_gguf` given: the base is not written again."""
+
+    kind: Literal["export"] = "export"
+    domain: DomainDocument
+    base: BaseModelRef
+    base_gguf: ArtifactRef | None = None
+    adapter: Sha256 | None = None
+    dataset: Sha256 | None = None
+
+
+class ExportResult(Contract):
+    """In adapter mode `adapter_gguf` is set, in fused mode `fused_gguf`; both None for a base-only export."""
+
+    kind: Literal["export"] = "export"
+    base_gguf: ArtifactRef
+    adapter_gguf: ArtifactRef | None = None
+    fused_gguf: ArtifactRef | None = None
+    base_probes: tuple[ParityProbe, ...]
+    probes: tuple[ParityProbe, ...] = ()
+    verified: int
+    """Probes whose greedy tokens in llama.cpp equalled those of the trained weights."""
+    compared: int
+    seconds: float
+    versions: dict[str, str]
+
+
+class Deployable(Contract):
+    """One version as the engine shall have it."""
+
+    model: str
+    gguf: ArtifactRef
+    adapter: ArtifactRef | None = None
+    system_prompt: str = ""
+    parameters: dict[str, float | int | list[str]] = Field(default_factory=dict)
+    probes: tuple[ParityProbe, ...] = ()
+
+
+class DeployRequest(Contract):
+    kind: Literal["deploy"] = "deploy"
+    versions: tuple[Deployable, ...]
+
+
+class Deployed(Contract):
+    model: str
+    digest: str | None
+    probes_equal: int
+    probes_asked: int
+
+
+class DeployResult(Contract):
+    kind: Literal["deploy"] = "deploy"
+    deployed: tuple[Deployed, ...]
+
+
+class EvaluateRequest(Contract):
+    """`incumbent=None` scores the candidate alone; the verdict is then `insufficient_data`."""
+
+    kind: Literal["evaluate"] = "evaluate"
+    domain: DomainDocument
+    benchmark: Sha256
+    candidate: str
+    incumbent: str | None = None
+    seed: int = 0
+
+
+class EvaluateResult(Contract):
+    kind: Literal["evaluate"] = "evaluate"
+    scorecard: Scorecard
+    report: ArtifactRef
+    """Per-sample log: JSON lines with prompt, raw answer, extracted code, outcome."""
+
+
+StageRequest = Annotated[
+    PrepareRequest | TrainRequest | ExportRequest | DeployRequest | EvaluateRequest,
+    Field(discriminator="kind"),
+]
+StageResult = Annotated[
+    PrepareResult | TrainResult | ExportResult | DeployResult | EvaluateResult, Field(discriminator="kind")
+]
+
+
+class ClaimRequest(Contract):
+    """`claim_id` is made by the worker: a repeated claim with the same one gets the same answer."""
+
+    worker: str
+    claim_id: str
+
+
+class StageClaim(Payload):
+    stage_id: StageId
+    run_id: RunId
+    token: int
+    lease_s: float
+    attempt: int
+    request: StageRequest
+
+
+class Progress(Contract):
+    """`step` of `of`; `metrics` are plain numbers such as loss or tokens_per_s."""
+
+    message: str = ""
+    step: int | None = None
+    of: int | None = None
+    eta_s: float | None = None
+    metrics: dict[str, float] = Field(default_factory=dict)
+
+
+class Heartbeat(Contract):
+    token: int
+    progress: Progress | None = None
+
+
+class HeartbeatReply(Contract):
+    lease_s: float
+    cancel: bool = False
+
+
+class StageFailure(Contract):
+    """Why a stage could not be done; `retryable` failures get another attempt."""
+
+    code: str
+    message: str
+    fix: str | None = None
+    retryable: bool = False
+
+
+class StageDelivery(Contract):
+    """Exactly one of `result` and `failure` is set."""
+
+    token: int
+    result: StageResult | None = None
+    failure: StageFailure | None = None

@@ -1,0 +1,1 @@
+"""HTTP plumbing: the app factory, the configured client, the typed registry client, and the data plane's proxy core."""

@@ -1,0 +1,50 @@
+"""The one configured HTTP client. Foreign errors become ours here and nowhere else."""
+
+from __future__ import annotations
+
+import httpx2
+
+from forge_common.errors import DependencyDown, RemoteProblem
+
+# Statuses that a proxy or a starting service answers with: worth another try.
+UNAVAILABLE = frozenset({502, 503, 504})
+
+
+def make_client(base_url: str, *, key: str | None = None, timeout_s: float = 30.0) -> httpx2.Client:
+    """A client for one service; connect times out after 5 s, reads after `timeout_s`."""
+    headers = {"authorization": f"Bearer {key}"} if key else {}
+    timeout = httpx2.Timeout(timeout_s, connect=5.0)
+    return httpx2.Client(
+        base_url=base_url, headers=headers, timeout=timeout, transport=httpx2.HTTPTransport(retries=1)
+    )
+
+
+def raise_for_problem(response: httpx2.Response) -> None:
+    """Raise what a problem document says: DependencyDown for 502–504, else RemoteProblem with its code, status and fix."""
+    if response.is_success:
+        return
+    response.read()
+    code, message, fix = _problem(response)
+    if response.status_code in UNAVAILABLE:
+        raise DependencyDown(message, code=code, status=response.status_code, fix=fix)
+    raise RemoteProblem(message, code=code, status=response.status_code, fix=fix)
+
+
+def unreachable(base_url: str, error: Exception) -> DependencyDown:
+    """What a connection failure to `base_url` means to the caller."""
+    return DependencyDown(
+        f"{base_url} does not answer ({type(error).__name__}: {error})",
+        code="service_unreachable",
+        fix="start the stack with `forge up`, or check the URL in the environment",
+    )
+
+
+def _problem(response: httpx2.Response) -> tuple[str, str, str | None]:
+    fallback = f"{response.request.method} {response.request.url.path} answered {response.status_code}"
+    try:
+        body = response.json()
+    except ValueError:
+        return "http_error", f"{fallback}: {response.text[:200]}", None
+    if not isinstance(body, dict):
+        return "http_error", fallback, None
+    return str(body.get("code", "http_error")), str(body.get("detail", fallback)), body.get("fix")

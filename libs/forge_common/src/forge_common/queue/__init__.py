@@ -1,0 +1,1 @@
+"""The queue: doorbells out (producer), doorbells in (worker), stages worked on (stage), heavy work apart (child)."""

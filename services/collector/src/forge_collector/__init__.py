@@ -1,0 +1,1 @@
+"""Data in: captures, curates and turns exchanges into datasets."""

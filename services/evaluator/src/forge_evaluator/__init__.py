@@ -1,0 +1,1 @@
+"""Judgement: benchmarks, sandbox, scorers, statistics, gate."""

@@ -1,0 +1,1 @@
+"""Answers: an OpenAI-compatible API over the promoted models."""

@@ -1,0 +1,1 @@
+"""Decisions: domains, runs, versions, promotions, artifacts."""

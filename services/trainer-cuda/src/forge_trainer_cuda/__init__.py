@@ -1,0 +1,1 @@
+"""Weights on NVIDIA cards, or on the CPU when told: torch, peft, bitsandbytes."""
