@@ -1,0 +1,80 @@
+"""Starting a server process and waiting until it answers."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from forge_common.errors import ForgeError
+from forge_common.local.account import Account
+
+
+class ServerDidNotStart(ForgeError):
+    """A server of ours ended, or did not answer in time."""
+
+
+def free_port() -> int:
+    """A TCP port on loopback that nobody listens on right now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def listens(port: int, host: str = "127.0.0.1") -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(0.5)
+        return probe.connect_ex((host, port)) == 0
+
+
+def spawn(
+    command: Sequence[str],
+    *,
+    log: Path,
+    account: Account | None = None,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start a server in a session of its own, its output appended to `log`."""
+    drop = (account or Account()).popen
+    with log.open("ab") as output:
+        return subprocess.Popen(  # type: ignore[call-overload,no-any-return]
+            list(command),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=cwd or "/",
+            env=None if env is None else dict(env),
+            start_new_session=True,
+            **drop,
+        )
+
+
+def wait_until(
+    answers: Callable[[], bool],
+    process: subprocess.Popen[bytes],
+    *,
+    name: str,
+    log: Path,
+    timeout_s: float = 30.0,
+) -> None:
+    """Return once `answers()`; raises ServerDidNotStart with the end of the log when the process ends or time is up."""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        if answers():
+            return
+        if process.poll() is not None:
+            raise ServerDidNotStart(
+                f"{name} ended with status {process.returncode}: {tail(log)}", fix=f"see {log}"
+            )
+        time.sleep(0.05)
+    raise ServerDidNotStart(f"{name} did not answer within {timeout_s:.0f} s: {tail(log)}", fix=f"see {log}")
+
+
+def tail(log: Path, lines: int = 5) -> str:
+    try:
+        return " | ".join(log.read_text(errors="replace").strip().splitlines()[-lines:])
+    except OSError:
+        return "(no log)"
