@@ -1,0 +1,66 @@
+#!/bin/sh
+# Makes .venv with everything that the Forge needs on this machine. Run again, it only does what is missing.
+# Torch is chosen by hardware and stays out of the lock: CUDA with an NVIDIA card, the CPU build on plain Linux, none on
+# Apple silicon (trainer-mlx trains there). FORGE_TORCH=none|cpu|auto overrides.
+set -eu
+cd "$(dirname "$0")/.."
+TORCH=2.13.0
+python=${PYTHON:-python3}
+venv=${FORGE_VENV:-.venv}
+
+"$python" - <<'CHECK' || exit 1
+import sys
+if sys.version_info < (3, 11):
+    sys.exit(f"The Forge needs Python 3.11 or newer, and {sys.executable} is {sys.version.split()[0]}. Set PYTHON=python3.12, say.")
+CHECK
+
+# uv from PATH, else from the venv itself.
+if [ ! -x "$venv/bin/python" ]; then
+    if command -v uv >/dev/null 2>&1; then
+        uv venv -q --python "$python" "$venv"
+    else
+        "$python" -m venv "$venv" || { echo "python3 -m venv failed: install python3-venv, or uv" >&2; exit 1; }
+    fi
+fi
+if command -v uv >/dev/null 2>&1; then uv=uv; else
+    [ -x "$venv/bin/uv" ] || "$venv/bin/python" -m pip install -q uv
+    uv="$venv/bin/uv"
+fi
+
+# What pip was told about local wheels holds for uv too.
+links=$("$python" -m pip config get global.find-links 2>/dev/null || true)
+export UV_FIND_LINKS="${UV_FIND_LINKS:-${PIP_FIND_LINKS:-$links}}"
+
+stamp=$(cat requirements.lock libs/*/pyproject.toml services/*/pyproject.toml "$0" | cksum)
+if [ "$(cat "$venv/.forge-setup" 2>/dev/null)" = "$stamp" ]; then exit 0; fi
+
+echo "Setting up $venv ..."
+"$uv" pip install -q -p "$venv/bin/python" --no-deps --require-hashes -r requirements.lock
+
+torch=${FORGE_TORCH:-}
+if [ -z "$torch" ]; then
+    case "$(uname -s)-$(uname -m)" in
+        Darwin-arm64) torch=none ;;
+        *) if command -v nvidia-smi >/dev/null 2>&1; then torch=auto; else torch=cpu; fi ;;
+    esac
+fi
+has_wheel() { for d in $UV_FIND_LINKS; do ls "$d"/torch-$TORCH*cpu*.whl >/dev/null 2>&1 && return 0; done; return 1; }
+case $torch in
+    none) ;;
+    cpu) if "$venv/bin/python" -c "import importlib.metadata as m, sys; sys.exit(m.version('torch').split('+')[0] != '$TORCH')" 2>/dev/null; then :
+         elif has_wheel; then "$uv" pip install -q -p "$venv/bin/python" "torch==$TORCH"
+         else "$uv" pip install -q -p "$venv/bin/python" --torch-backend cpu "torch==$TORCH"; fi ;;
+    *) "$uv" pip install -q -p "$venv/bin/python" --torch-backend "$torch" "torch==$TORCH" ;;
+esac
+
+members=""
+for m in libs/* services/*; do
+    case "$m" in
+        services/trainer-cuda) [ "$torch" = none ] && continue ;;
+    esac
+    members="$members -e $m"
+done
+# shellcheck disable=SC2086
+"$uv" pip install -q -p "$venv/bin/python" --no-deps $members
+echo "$stamp" > "$venv/.forge-setup"
+echo "Ready."

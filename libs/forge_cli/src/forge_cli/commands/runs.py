@@ -1,0 +1,146 @@
+"""`forge train`, `forge eval`, `forge runs`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from forge_cli import clients
+from forge_cli.console import JsonFlag, command, done, escape, note, out, print_json, table
+from forge_cli.follow import RunFailed, follow, show_scorecard
+from forge_common.contracts.base import RunId
+from forge_common.contracts.runs import Hardware, RunKind, RunRequest, RunState, RunView
+
+DomainOption = Annotated[str | None, typer.Option("--domain", help="Default: the active domain.")]
+Detach = Annotated[
+    bool, typer.Option("--detach", help="Start it and return; `forge runs attach` watches it.")
+]
+
+app = typer.Typer(help="Runs: list, show, watch, cancel, retry.", invoke_without_command=True)
+
+
+@command
+def train(
+    *,
+    domain: DomainOption = None,
+    hardware: Annotated[
+        Hardware, typer.Option(help="Whose queue; auto takes what has a live worker.")
+    ] = Hardware.AUTO,
+    dataset: Annotated[
+        str | None, typer.Option(help="Train on this dataset instead of building one.")
+    ] = None,
+    detach: Detach = False,
+    json_: JsonFlag = False,
+) -> None:
+    """The full pipeline: prepare, train, export, deploy, evaluate, promote if better."""
+    request = RunRequest(domain=_domain(domain), hardware=hardware, dataset=dataset)
+    start_and_follow(request, detach=detach, as_json=json_)
+
+
+@command
+def evaluate(
+    *,
+    domain: DomainOption = None,
+    version: Annotated[int | None, typer.Option(help="Which version; default: the live one.")] = None,
+    detach: Detach = False,
+    json_: JsonFlag = False,
+) -> None:
+    """Judge a version on its domain's benchmark, beside v0."""
+    request = RunRequest(domain=_domain(domain), kind=RunKind.EVAL, version=version)
+    start_and_follow(request, detach=detach, as_json=json_)
+
+
+@app.callback()
+@command
+def list_runs(context: typer.Context, *, json_: JsonFlag = False) -> None:
+    """Without a subcommand: all runs, newest first."""
+    if context.invoked_subcommand is not None:
+        return
+    found = clients.registry().runs()
+    if json_:
+        print_json(found)
+        return
+    table("run", "domain", "kind", "state", "version", "verdict", "since", rows=[_row(run) for run in found])
+
+
+@app.command()
+@command
+def show(run: str, *, json_: JsonFlag = False) -> None:
+    """One run: stages, attempts, scorecard."""
+    view = clients.registry().run(RunId(run))
+    if json_:
+        print_json(view)
+        return
+    show_run(view)
+
+
+@app.command()
+@command
+def attach(run: str, *, json_: JsonFlag = False) -> None:
+    """Watch a run until it ends."""
+    finish(follow(clients.registry(), RunId(run), quiet=json_), as_json=json_)
+
+
+@app.command()
+@command
+def cancel(run: str, *, json_: JsonFlag = False) -> None:
+    """Call a run off; its worker stops within seconds."""
+    view = clients.registry().cancel_run(RunId(run))
+    if json_:
+        print_json(view)
+        return
+    done(f"run {view.id} is {view.state}")
+
+
+@app.command()
+@command
+def retry(run: str, *, detach: Detach = False, json_: JsonFlag = False) -> None:
+    """Go on with a failed run at the stage that failed."""
+    registry = clients.registry()
+    view = registry.retry_run(RunId(run))
+    finish(view if detach else follow(registry, view.id, quiet=json_), as_json=json_)
+
+
+def start_and_follow(request: RunRequest, *, detach: bool, as_json: bool) -> None:
+    registry = clients.registry()
+    view = registry.start_run(request)
+    if not detach:
+        view = follow(registry, view.id, quiet=as_json)
+    finish(view, as_json=as_json)
+
+
+def finish(view: RunView, *, as_json: bool) -> None:
+    if as_json:
+        print_json(view)
+        return
+    show_run(view)
+
+
+def show_run(view: RunView) -> None:
+    """The run in words, its attempts where there was more than one, and the scorecard."""
+    out.print(
+        f"\nrun [bold]{view.id}[/] · {view.domain} · [bold]{view.state}[/]"
+        + (f" · v{view.version}" if view.version is not None else "")
+    )
+    for stage in view.stages:
+        if len(stage.attempts) > 1:
+            tried = ", ".join(f"{a.number} {a.state}" for a in stage.attempts)
+            note(f"{stage.kind}: attempts {tried}")
+    if view.error:
+        note(escape(view.error))
+    if view.scorecard:
+        out.print()
+        show_scorecard(view.scorecard)
+    if view.state is RunState.FAILED:
+        raise RunFailed(view.error or "failed", fix=view.fix)
+
+
+def _domain(given: str | None) -> str:
+    return given or clients.registry().active_domain()
+
+
+def _row(run: RunView) -> list[str]:
+    version = "" if run.version is None else f"v{run.version}"
+    since = f"{run.created_at:%d %b %H:%M}"
+    return [run.id, run.domain, str(run.kind), str(run.state), version, str(run.verdict or ""), since]

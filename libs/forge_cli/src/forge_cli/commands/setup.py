@@ -1,0 +1,143 @@
+"""`forge init` and `forge domain`."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from forge_cli import clients
+from forge_cli.console import JsonFlag, command, done, note, print_json, table
+from forge_cli.installation import Installation
+from forge_cli.stack.control import bring_up
+from forge_common import domains
+from forge_common.contracts.domain import DomainDocument
+from forge_common.errors import Invalid
+from forge_common.http.registry import RegistryClient
+
+NANO_BASE = "forge/nano-qwen2"
+
+
+@command
+def init(
+    *,
+    domain: Annotated[str | None, typer.Option(help="Make this the active domain.")] = None,
+    json_: JsonFlag = False,
+) -> None:
+    """Set up The Forge: detect the hardware, start the stack, upload the shipped domains and benchmarks."""
+    here = Installation.find()
+    bring_up(here, lambda _: None)
+    registry = clients.registry(here)
+    if domain is not None:
+        registry.domain(domain)
+        registry.set_active_domain(domain)
+    uploaded = upload_benchmarks(here, registry)
+    if (domain or registry.active_domain()) == "nano":
+        upload_nano_base(here, registry)
+    found = {
+        "hardware": hardware(),
+        "home": str(here.home),
+        "domain": registry.active_domain(),
+        "benchmarks": uploaded,
+    }
+    if json_:
+        print_json(found)
+        return
+    done(f"Ready in {here.home}, for {found['hardware']}.")
+    note(f"active domain: {found['domain']} · benchmarks: {', '.join(uploaded) or 'none shipped yet'}")
+    note(f"capture: base URL {here.url('collector')}/v1 · answers: {here.url('gateway')}/v1")
+
+
+@command
+def domain(
+    domain: Annotated[str | None, typer.Argument(help="Make this the active domain.")] = None,
+    *,
+    add: Annotated[Path | None, typer.Option(help="Add or replace a domain from this JSON document.")] = None,
+    benchmark: Annotated[Path | None, typer.Option(help="Its benchmark tasks, JSON lines.")] = None,
+    json_: JsonFlag = False,
+) -> None:
+    """List the domains, or switch to one."""
+    here = Installation.find()
+    registry = clients.registry(here)
+    if add is not None:
+        domain = _add(here, registry, add, benchmark)
+    if domain is not None:
+        registry.domain(domain)
+        registry.set_active_domain(domain)
+    _list_domains(registry, as_json=json_)
+
+
+def upload_benchmarks(here: Installation, registry: RegistryClient) -> list[str]:
+    """Give every shipped domain that has none its shipped benchmark. Returns the ids that were given one."""
+    artifacts, given = clients.artifacts(here), []
+    for document in registry.domains():
+        source = _shipped_benchmark(document.id)
+        if source is None:
+            continue
+        with as_file(source) as path:
+            ref = artifacts.push(path, "benchmark")
+        if document.benchmark != ref.sha256:
+            registry.put_benchmark(document.id, ref)
+        given.append(document.id)
+    return given
+
+
+def upload_nano_base(here: Installation, registry: RegistryClient) -> None:
+    """The nano base comes with the Forge, not from the model hub: the registry hands it to trainers as a bundle."""
+    from forge_common.nano import base_dir
+
+    bundle = clients.artifacts(here).push_bundle(base_dir(), "base")
+    registry.put_base(NANO_BASE, bundle=bundle.sha256)
+
+
+def hardware() -> str:
+    """`Apple silicon`, `NVIDIA` or `CPU only`."""
+    if platform.system() == "Darwin" and platform.machine() == "arm64":
+        return "Apple silicon"
+    return "NVIDIA" if shutil.which("nvidia-smi") else "CPU only"
+
+
+def _add(here: Installation, registry: RegistryClient, document: Path, benchmark: Path | None) -> str:
+    try:
+        parsed = DomainDocument.model_validate_json(document.read_bytes())
+    except (OSError, ValueError) as error:
+        raise Invalid(
+            f"{document} is not a domain document: {error}", fix="see docs/domains.md for a whole one"
+        ) from error
+    registry.put_domain(parsed)
+    if benchmark is not None:
+        registry.put_benchmark(parsed.id, clients.artifacts(here).push(benchmark, "benchmark"))
+    return parsed.id
+
+
+def _list_domains(registry: RegistryClient, *, as_json: bool) -> None:
+    active, documents = registry.active_domain(), registry.domains()
+    if as_json:
+        print_json({"active": active, "domains": documents})
+        return
+    rows = [
+        [
+            "→" if d.id == active else "",
+            d.id,
+            d.model_prefix,
+            d.base_model,
+            "yes" if d.benchmark else "no",
+            d.description,
+        ]
+        for d in documents
+    ]
+    table("", "domain", "prefix", "base model", "benchmark", "what it covers", rows=rows)
+
+
+def _shipped_benchmark(domain: str) -> Any:
+    if domain not in domains.shipped():
+        return None
+    try:
+        source = files("forge_evaluator") / "benchmarks" / f"{domain}.jsonl"
+    except ModuleNotFoundError:
+        return None
+    return source if source.is_file() else None

@@ -1,0 +1,137 @@
+"""`forge up`, `forge down`, `forge status`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.live import Live
+from rich.text import Text
+
+from forge_cli import clients
+from forge_cli.console import JsonFlag, command, done, err, note, out, print_json, table
+from forge_cli.installation import Installation
+from forge_cli.stack.control import bring_down, bring_up
+from forge_cli.stack.state import StackState, read_state, running, supervisor_is_alive
+from forge_common.errors import ForgeError
+
+FOR_PEOPLE = {
+    "gateway": "answers: point OpenAI SDKs here, at /v1",
+    "collector": "capture: point your tools here, at /v1",
+    "registry": "decisions: REST and run history",
+    "engine": "serves the models",
+}
+
+
+@command
+def up(*, json_: JsonFlag = False) -> None:
+    """Start everything that is missing on this machine."""
+    here = Installation.find()
+    with Live(console=err, transient=True, refresh_per_second=8) as live:
+        started = bring_up(here, lambda state: live.update(_waiting(state)))
+    if json_:
+        print_json({"started": started, **_overview(here)})
+        return
+    done("The Forge is up." if started else "The Forge is up already: nothing to do.")
+    _screen(here)
+
+
+@command
+def down(*, json_: JsonFlag = False) -> None:
+    """Stop everything that `forge up` started."""
+    stopped = bring_down(Installation.find())
+    if json_:
+        print_json({"stopped": stopped})
+        return
+    done("The Forge is down." if stopped else "Nothing was running.")
+
+
+@command
+def status(*, json_: JsonFlag = False) -> None:
+    """Where everything is, what has been captured, what is live, what runs."""
+    here = Installation.find()
+    overview = _overview(here) | _loop()
+    if json_:
+        print_json(overview)
+        return
+    _screen(here)
+    _show_loop(overview)
+
+
+def _waiting(state: StackState) -> Text:
+    ready = [name for name in state.expected if name in state.processes and state.processes[name].ready]
+    missing = [name for name in state.expected if name not in ready]
+    return Text(
+        f"starting {len(ready)}/{len(state.expected)}: waiting for {', '.join(missing[:4])}", style="dim"
+    )
+
+
+def _overview(here: Installation) -> dict[str, Any]:
+    state = read_state(here)
+    parts = {
+        name: {
+            "running": running(process) is not None,
+            "ready": process.ready,
+            "pid": process.pid,
+            "restarts": process.restarts,
+            "address": process.address,
+            "log": process.log,
+            "error": process.error,
+        }
+        for name, process in state.processes.items()
+    }
+    return {
+        "home": str(here.home),
+        "supervised": supervisor_is_alive(here),
+        "parts": parts,
+        "external": state.external,
+    }
+
+
+def _screen(here: Installation) -> None:
+    overview = _overview(here)
+    rows = []
+    for name, part in overview["parts"].items():
+        state = "[green]up[/]" if part["running"] and part["ready"] else "[red]down[/]"
+        restarts = f" [yellow]↻{part['restarts']}[/]" if part["restarts"] else ""
+        rows.append(
+            [name, state + restarts, part["address"] or f"pid {part['pid']}", FOR_PEOPLE.get(name, "")]
+        )
+    rows += [[name, "[cyan]external[/]", address, ""] for name, address in overview["external"].items()]
+    if not rows:
+        note("nothing runs here; `forge up` starts it")
+        return
+    table("part", "state", "where", "", rows=rows)
+    note(f"home {here.home} · logs {here.logs} · key in secrets.json")
+
+
+def _loop() -> dict[str, Any]:
+    """What the services know; each is optional, since status must answer when they are down."""
+    found: dict[str, Any] = {}
+    for name, ask in (
+        ("domain", lambda: clients.registry().active_domain()),
+        ("pointers", lambda: clients.registry().pointers().pointers),
+        ("runs", lambda: clients.registry().runs()[:5]),
+        ("workers", lambda: clients.registry().workers()),
+        ("data", lambda: clients.CollectorClient().stats()),
+    ):
+        try:
+            found[name] = ask()
+        except ForgeError as error:
+            found.setdefault("unreachable", []).append(f"{name}: {error.message}")
+    return found
+
+
+def _show_loop(found: dict[str, Any]) -> None:
+    if "domain" in found:
+        out.print(f"\nactive domain [bold]{found['domain']}[/]")
+    live = [p for p in found.get("pointers", ()) if p.live is not None]
+    if live:
+        table("domain", "live", rows=[[p.domain, str(p.model)] for p in live])
+    if found.get("runs"):
+        out.print()
+        table(
+            "run", "domain", "state", "verdict", "since",
+            rows=[[r.id, r.domain, str(r.state), str(r.verdict or ""), f"{r.created_at:%d %b %H:%M}"] for r in found["runs"]],
+        )  # fmt: skip
+    for line in found.get("unreachable", ()):
+        note(line)

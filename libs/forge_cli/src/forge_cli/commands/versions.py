@@ -1,0 +1,81 @@
+"""`forge promote`, `forge rollback`, `forge versions`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from forge_cli import clients
+from forge_cli.console import JsonFlag, command, done, note, print_json, table
+from forge_common.contracts.runs import PromoteRequest, PromotionView, RollbackRequest
+
+DomainOption = Annotated[str | None, typer.Option("--domain", help="Default: the active domain.")]
+
+
+@command
+def promote(
+    version: Annotated[str, typer.Argument(help="Which version, e.g. 3 or v3.")],
+    *,
+    domain: DomainOption = None,
+    reason: Annotated[str, typer.Option(help="Kept in the history.")] = "promoted by hand",
+    json_: JsonFlag = False,
+) -> None:
+    """Make a version live: `:latest` answers with it within a second."""
+    registry = clients.registry()
+    request = PromoteRequest(version=number(version), reason=reason)
+    _show(registry.promote(domain or registry.active_domain(), request), as_json=json_)
+
+
+@command
+def rollback(
+    *,
+    domain: DomainOption = None,
+    to: Annotated[str | None, typer.Option(help="Which version; default: what was live before.")] = None,
+    reason: Annotated[str, typer.Option(help="Kept in the history.")] = "rolled back by hand",
+    json_: JsonFlag = False,
+) -> None:
+    """Go back to what was live before."""
+    registry = clients.registry()
+    request = RollbackRequest(to=None if to is None else number(to), reason=reason)
+    _show(registry.rollback(domain or registry.active_domain(), request), as_json=json_)
+
+
+@command
+def versions(*, domain: DomainOption = None, json_: JsonFlag = False) -> None:
+    """All versions of a domain, and how the pointer moved."""
+    registry = clients.registry()
+    chosen = domain or registry.active_domain()
+    found, moves = registry.versions(chosen), registry.promotions(chosen)
+    if json_:
+        print_json({"versions": found, "promotions": moves})
+        return
+    rows = [
+        [
+            "→" if v.is_live else "",
+            f"v{v.number}",
+            v.model,
+            "–" if v.score is None else f"{v.score:.1f}",
+            f"{v.created_at:%d %b %H:%M}",
+        ]
+        for v in found
+    ]
+    table("", "version", "model", "score >", "made", rows=rows)
+    for move in moves[:10]:
+        note(f"{move.at:%d %b %H:%M:%S} {move.kind}: v{move.previous} → v{move.version} · {move.reason}")
+
+
+def number(text: str) -> int:
+    """`3`, `v3` or `engie-coder:v3`."""
+    digits = text.rpartition(":v")[2].removeprefix("v")
+    if not digits.isdigit():
+        raise typer.BadParameter(f"{text!r} is no version; write 3 or v3")
+    return int(digits)
+
+
+def _show(move: PromotionView, *, as_json: bool) -> None:
+    if as_json:
+        print_json(move)
+        return
+    previous = "nothing" if move.previous is None else f"v{move.previous}"
+    done(f"{move.domain}: v{move.version} is live (before: {previous}).")

@@ -1,0 +1,125 @@
+"""Watching a run: a line per stage, a bar with loss and ETA while it works, the verdict in a table at the end."""
+
+from __future__ import annotations
+
+import time
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from forge_cli.console import err, escape, note, out, table
+from forge_common.contracts.base import RunId
+from forge_common.contracts.runs import RunEvent, RunState, RunView
+from forge_common.contracts.scorecard import Figure, GroupScore, Scorecard
+from forge_common.errors import DependencyDown, ForgeError
+from forge_common.http.registry import RegistryClient
+
+PATIENCE_S = 120.0
+
+
+class RunFailed(ForgeError):
+    """The run ended as failed or cancelled."""
+
+
+def follow(registry: RegistryClient, run: RunId, *, quiet: bool = False) -> RunView:
+    """Show a run until it ends; reconnects while the registry restarts. Raises RunFailed."""
+    seen, away_since = 0, None
+    with Progress(
+        TextColumn("{task.description:<12}"),
+        BarColumn(bar_width=28),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("[dim]{task.fields[what]}"),
+        console=err,
+        disable=quiet,
+        transient=False,
+    ) as bars:
+        screen = _Screen(bars)
+        while True:
+            try:
+                for event in registry.events(run, after=seen):
+                    seen, away_since = event.seq, None
+                    screen.show(event)
+                view = registry.run(run)
+                if view.state.is_final:
+                    screen.end(view.state)
+                    break
+            except DependencyDown:
+                away_since = away_since or time.monotonic()
+                if time.monotonic() - away_since > PATIENCE_S:
+                    raise
+                time.sleep(0.5)
+    if view.state in (RunState.FAILED, RunState.CANCELLED):
+        raise RunFailed(f"run {run} {view.state}: {view.error or 'no reason given'}", fix=view.fix)
+    return view
+
+
+class _Screen:
+    def __init__(self, bars: Progress) -> None:
+        self._bars = bars
+        self._tasks: dict[RunState, TaskID] = {}
+        self._state: RunState | None = None
+
+    def show(self, event: RunEvent) -> None:
+        if event.state.is_final:
+            return
+        if event.state not in (self._state, RunState.QUEUED):
+            self._finish()
+            self._state = event.state
+            if event.state not in self._tasks:
+                self._tasks[event.state] = self._bars.add_task(str(event.state), total=None, what="")
+        task = self._tasks.get(event.state)
+        if task is not None:
+            total = {} if event.of is None else {"total": event.of, "completed": event.step or 0}
+            self._bars.update(task, what=_what(event), **total)  # type: ignore[arg-type]
+
+    def end(self, _state: RunState) -> None:
+        self._finish()
+
+    def _finish(self) -> None:
+        if self._state in self._tasks:
+            task = self._tasks[self._state]
+            total = next((t.total for t in self._bars.tasks if t.id == task), None) or 1
+            self._bars.update(task, total=total, completed=total)
+            self._bars.stop_task(task)
+
+
+def _what(event: RunEvent) -> str:
+    shown = [f"{name.replace('_', ' ')} {value:.4g}" for name, value in event.metrics.items()]
+    eta = [f"{event.eta_s:.0f} s left"] if event.eta_s else []
+    return escape(" · ".join([*([event.message] if event.message else []), *shown[:3], *eta]))
+
+
+def show_scorecard(card: Scorecard) -> None:
+    """Before and after, with interval and n, and the verdict in words."""
+    rows = [_row(group) for group in (*card.groups, card.overall)]
+    table(
+        "group",
+        f"{card.incumbent or 'before'} >",
+        f"{card.candidate} >",
+        "difference >",
+        "tasks >",
+        rows=rows,
+    )
+    out.print(f"\nverdict: [bold]{card.verdict}[/]")
+    for reason in card.reasons:
+        note(escape(reason))
+
+
+def _row(group: GroupScore) -> list[str]:
+    return [
+        group.group,
+        figure(group.incumbent),
+        figure(group.candidate),
+        figure(group.difference, sign=True),
+        str(group.candidate.n),
+    ]
+
+
+def figure(value: Figure | None, *, sign: bool = False) -> str:
+    """`83.3 [74.9, 89.4]`; `–` where nothing was scored."""
+    if value is None or value.mean is None:
+        return "–"
+    shown = f"{value.mean:+.1f}" if sign else f"{value.mean:.1f}"
+    if value.low is None or value.high is None:
+        return shown
+    return f"{shown} \\[{value.low:.1f}, {value.high:.1f}]"

@@ -1,0 +1,30 @@
+"""The `forge` command: which words it knows, and nothing else."""
+
+from __future__ import annotations
+
+import typer
+
+from forge_cli.commands import data, processes, runs, setup, stack, versions
+
+app = typer.Typer(
+    name="forge",
+    help="Your own AI traffic becomes a local model that gets measurably better.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command()(setup.init)
+app.command()(stack.up)
+app.command()(stack.down)
+app.command()(stack.status)
+app.command()(setup.domain)
+app.add_typer(data.app, name="data")
+app.command()(runs.train)
+app.command("eval")(runs.evaluate)
+app.add_typer(runs.app, name="runs")
+app.command()(versions.versions)
+app.command()(versions.promote)
+app.command()(versions.rollback)
+app.command()(processes.serve)
+app.command()(processes.worker)

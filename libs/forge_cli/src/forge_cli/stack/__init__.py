@@ -1,0 +1,1 @@
+"""`forge up`: the whole Forge on one machine, under one supervisor."""
