@@ -35,7 +35,7 @@ def handles(app: Celery, spec: TaskSpec[P]) -> Callable[[Callable[[P], None]], C
     """Register a function as the handler of `spec`; it gets the validated payload."""
 
     def register(handler: Callable[[P], None]) -> Callable[[str], None]:
-        @app.task(name=spec.name, ignore_result=True)  # type: ignore[untyped-decorator]
+        @app.task(name=spec.name, ignore_result=True, shared=False)  # type: ignore[untyped-decorator]
         def task(payload_json: str) -> None:
             handler(spec.payload.model_validate_json(payload_json))
 

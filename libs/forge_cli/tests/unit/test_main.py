@@ -1,0 +1,60 @@
+"""The command line as a user meets it when nothing runs."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from forge_cli.main import app
+
+COMMANDS = [
+    ["init"], ["up"], ["down"], ["status"], ["domain"], ["data"], ["data", "build"], ["train"], ["eval"],
+    ["promote", "1"], ["rollback"], ["serve"], ["worker", "cpu"], ["runs"], ["versions"],
+]  # fmt: skip
+
+
+@pytest.fixture
+def forge(monkeypatch, tmp_path):
+    monkeypatch.setenv("FORGE_HOME", str(tmp_path))
+    monkeypatch.setenv("FORGE_REGISTRY_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("FORGE_COLLECTOR_URL", "http://127.0.0.1:1")
+    return lambda *arguments: CliRunner().invoke(app, list(arguments))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_explains_itself_and_has_json(forge, command):
+    shown = forge(*command[:2] if command[0] == "data" else command[:1], "--help")
+
+    assert shown.exit_code == 0
+    assert "--json" in shown.output
+
+
+def test_a_service_that_is_down_is_exit_code_3_with_what_to_do(forge):
+    ended = forge("runs")
+
+    assert ended.exit_code == 3
+    assert "forge up" in ended.stderr
+
+
+def test_an_error_is_json_when_json_is_asked_for(forge):
+    ended = forge("versions", "--json")
+
+    assert json.loads(ended.stdout)["error"]["code"] == "service_unreachable"
+
+
+def test_status_answers_when_nothing_runs(forge):
+    ended = forge("status")
+
+    assert ended.exit_code == 0
+    assert "forge up" in ended.stdout
+
+
+def test_down_with_nothing_running_says_so(forge):
+    assert json.loads(forge("down", "--json").stdout) == {"stopped": False}
+
+
+def test_a_worker_needs_its_hardware_named(forge):
+    ended = forge("worker", "auto")
+
+    assert ended.exit_code == 2
+    assert "forge worker cuda" in ended.stderr

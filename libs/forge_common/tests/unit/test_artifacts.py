@@ -1,0 +1,51 @@
+"""The content-addressed store."""
+
+import hashlib
+
+import pytest
+
+from forge_common.artifacts import ArtifactMissing, ArtifactStore, DigestMismatch
+from forge_common.errors import Invalid
+
+DATA = b"weights"
+SHA = hashlib.sha256(DATA).hexdigest()
+
+
+def test_what_was_put_is_found_under_its_hash(tmp_path):
+    store = ArtifactStore(tmp_path)
+
+    store.put(SHA, [DATA[:3], DATA[3:]])
+
+    assert store.path(SHA).read_bytes() == DATA
+
+
+def test_bytes_that_are_not_what_the_name_says_leave_nothing(tmp_path):
+    store = ArtifactStore(tmp_path)
+
+    with pytest.raises(DigestMismatch):
+        store.put(SHA, [b"other"])
+
+    assert not store.has(SHA)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_an_upload_that_breaks_off_leaves_nothing(tmp_path):
+    def breaks():
+        yield DATA[:3]
+        raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        ArtifactStore(tmp_path).put(SHA, breaks())
+
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_a_missing_artifact_says_so(tmp_path):
+    with pytest.raises(ArtifactMissing, match=SHA[:12]):
+        ArtifactStore(tmp_path).path(SHA)
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "", "A" * 64, "0" * 63, "0" * 64 + "/"])
+def test_a_name_that_is_no_hash_is_refused(tmp_path, name):
+    with pytest.raises(Invalid):
+        ArtifactStore(tmp_path).has(name)

@@ -1,0 +1,151 @@
+"""What `make demo` promises, asked of the services after it has run."""
+
+import random
+import time
+
+import pytest
+from openai import OpenAI
+
+from forge_common.artifacts import ArtifactClient
+from forge_common.contracts.base import RunId
+from forge_common.contracts.dataset import DatasetManifest, DatasetRow
+from forge_common.contracts.runs import RunRequest, RunState
+from forge_common.contracts.scorecard import Verdict
+from forge_common.errors import RemoteProblem
+from forge_common.nano.tasks import held_out_tasks
+
+pytestmark = pytest.mark.e2e
+
+
+def promoted_run(forge):
+    return next(
+        run for run in forge.registry().runs("nano") if run.state is RunState.PROMOTED and run.scorecard
+    )
+
+
+def group(card, name):
+    return next(score for score in card.groups if score.group == name)
+
+
+def ask(forge, prompt, *, stream=False, model="engie-nano:latest"):
+    client = OpenAI(base_url=f"{forge.url('gateway')}/v1", api_key="any", max_retries=0)
+    messages = [{"role": "user", "content": prompt}]
+    if stream:
+        chunks = client.chat.completions.create(model=model, messages=messages, stream=True)
+        return "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
+    return client.chat.completions.create(model=model, messages=messages).choices[0].message.content
+
+
+def test_the_held_out_score_rises_from_below_30_to_above_80(shown):
+    card = promoted_run(shown).scorecard
+
+    coding = group(card, "coding")
+    assert coding.incumbent.mean < 30
+    assert coding.candidate.mean > 80
+    assert coding.candidate.n >= 100
+    assert card.verdict is Verdict.PROMOTE
+
+
+def test_the_general_domain_loses_no_more_than_10_points(shown):
+    general = group(promoted_run(shown).scorecard, "general")
+
+    assert general.candidate.mean >= general.incumbent.mean - 10
+
+
+def test_the_dataset_holds_enough_rows_and_no_held_out_prompt(shown):
+    artifacts = artifact_client(shown)
+    manifest = artifacts.read_json(promoted_run(shown).dataset, DatasetManifest)
+
+    rows = rows_of(artifacts, manifest.train.sha256)
+    prompts = {row.messages[-2].text() for row in rows}
+    assert sum("Python function" in prompt for prompt in prompts) >= 300
+    assert sum("Python function" not in prompt for prompt in prompts) >= 100
+    assert not prompts & {task.prompt for task in held_out_tasks()}
+
+
+def test_a_run_on_shuffled_answers_is_kept_and_not_promoted(shown):
+    registry = shown.registry()
+    before = next(p for p in registry.pointers().pointers if p.domain == "nano").live
+    spoilt = spoil(artifact_client(shown), promoted_run(shown).dataset)
+
+    view = registry.start_run(RunRequest(domain="nano", dataset=spoilt))
+    view = wait_for_end(registry, view.id)
+
+    assert view.state is RunState.KEPT, view.error
+    assert group(view.scorecard, "coding").candidate.mean < group(view.scorecard, "coding").incumbent.mean
+    assert next(p for p in registry.pointers().pointers if p.domain == "nano").live == before
+
+
+def test_the_promoted_model_answers_through_the_openai_sdk(shown):
+    prompt = "Write a Python function calc_stage(values) that returns the sum of the numbers in values."
+
+    whole, streamed = ask(shown, prompt), ask(shown, prompt, stream=True)
+
+    assert "def calc_stage(values)" in whole
+    assert streamed == whole
+
+
+def test_rollback_and_promotion_by_the_command_line_move_what_is_served(shown):
+    live = shown.json("status")["pointers"]
+    version = next(p["live"] for p in live if p["domain"] == "nano")
+
+    back = shown.json("rollback", "--reason", "a test")
+    assert back["previous"] == version
+    assert back["version"] != version
+    forward = shown.json("promote", str(version))
+    assert forward["version"] == version
+
+
+def test_a_second_up_is_a_no_op_that_says_so(shown):
+    assert shown.json("up")["started"] is False
+    assert "already" in shown.run("up").stdout
+
+
+def test_an_unknown_version_is_refused_with_what_to_do(shown):
+    refused = shown.run("promote", "v99", check=False)
+
+    assert refused.returncode == 2
+    assert "v99" in refused.stderr
+    with pytest.raises(RemoteProblem):
+        shown.registry().run(RunId("run_unknown"))
+
+
+def test_every_command_speaks_json(shown):
+    for command in (["status"], ["domain"], ["data"], ["runs"], ["versions"]):
+        assert shown.json(*command)
+
+
+def wait_for_end(registry, run, timeout_s=900):
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        for _ in registry.events(run):
+            pass
+        view = registry.run(run)
+        if view.state.is_final:
+            return view
+    raise AssertionError(f"run {run} did not end")
+
+
+def artifact_client(forge):
+    return ArtifactClient(
+        forge.url("registry"), forge.here.secret("key"), forge.home / "cache" / "test-artifacts"
+    )
+
+
+def rows_of(artifacts, sha256):
+    return [DatasetRow.model_validate_json(line) for line in artifacts.fetch(sha256).read_text().splitlines()]
+
+
+def spoil(artifacts, dataset):
+    """The same prompts, the coding answers dealt out at random: what no gate may let through."""
+    manifest = artifacts.read_json(dataset, DatasetManifest)
+    rows = rows_of(artifacts, manifest.train.sha256)
+    answers = [row.messages[-1] for row in rows]
+    random.Random(3).shuffle(answers)
+    dealt = [
+        row.model_copy(update={"messages": (*row.messages[:-1], answer)})
+        for row, answer in zip(rows, answers, strict=True)
+    ]
+    train = artifacts.push_bytes("".join(f"{row.model_dump_json()}\n" for row in dealt).encode(), "dataset")
+    spoilt = manifest.model_copy(update={"train": train})
+    return artifacts.push_bytes(spoilt.model_dump_json().encode(), "dataset").sha256
