@@ -77,7 +77,8 @@ def _overview(here: Installation) -> dict[str, Any]:
             "log": process.log,
             "error": process.error,
         }
-        for name, process in state.processes.items()
+        for name in state.expected
+        if (process := state.processes.get(name))
     }
     return {
         "home": str(here.home),

@@ -10,11 +10,14 @@ import sys
 import time
 from collections.abc import Callable
 
+from forge_cli import clients
 from forge_cli.installation import Installation
 from forge_cli.stack.state import StackState, read_state, stop_orphans, supervisor_is_alive, write_state
 from forge_common.errors import ForgeError
 
 START_TIMEOUT_S = 180.0
+# A part that ended at once this many times in a row will not start by itself.
+HOPELESS = 4
 
 
 class StackDidNotStart(ForgeError):
@@ -36,8 +39,15 @@ def bring_up(
     while time.monotonic() < deadline:
         state = read_state(here)
         watch(state)
-        if supervisor_is_alive(here) and state.supervisor and state.is_ready:
+        if (
+            state.supervisor
+            and state.is_ready
+            and supervisor_is_alive(here)
+            and _workers_said_hello(here, state)
+        ):
             return True
+        if any(process.failures >= HOPELESS for process in state.processes.values()):
+            break
         time.sleep(0.1)
     raise _why_not(here)
 
@@ -76,12 +86,24 @@ def _spawn_supervisor(here: Installation) -> None:
         )
 
 
+def _workers_said_hello(here: Installation, state: StackState) -> bool:
+    try:
+        alive = {worker.service for worker in clients.registry(here).workers() if worker.is_alive}
+    except ForgeError:
+        return False
+    return alive >= set(state.workers)
+
+
 def _why_not(here: Installation) -> StackDidNotStart:
     state = read_state(here)
-    for name in state.expected:
+    hopeless = [name for name, process in state.processes.items() if process.failures >= HOPELESS]
+    for name in [*hopeless, *state.missing]:
         process = state.processes.get(name)
-        if process is None or not process.ready:
-            reason = process.error if process and process.error else "still waiting for what it depends on"
-            where = process.log if process else str(here.logs)
-            return StackDidNotStart(f"{name} does not start: {reason}", fix=f"see {where}")
+        reason = process.error if process and process.error else "still waiting for what it depends on"
+        where = process.log if process else str(here.logs)
+        return StackDidNotStart(f"{name} does not start: {reason}", fix=f"see {where}; then `forge up` again")
+    if state.supervisor:
+        return StackDidNotStart(
+            "a worker did not say hello to the registry", fix=f"see the logs in {here.logs}"
+        )
     return StackDidNotStart("the supervisor did not start", fix=f"see {here.logs / 'supervisor.log'}")

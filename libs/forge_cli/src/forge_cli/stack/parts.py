@@ -8,7 +8,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import httpx2
@@ -33,6 +33,8 @@ class Part:
     after: tuple[str, ...] = ()
     address: str = ""
     stop_signal: str = "SIGTERM"
+    # The service that a worker says hello as; empty for what is no worker.
+    worker_of: str = ""
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ def _engine(made: Plan, here: Installation) -> None:
         return
     url = here.url("engine")
     made.env |= {"FORGE_ENGINE_URL": url, "FORGE_ENGINE_PORT": str(here.port("engine"))}
-    made.parts.append(_python(made, here, "engine", "forge_engine", health=f"{url}/api/version"))
+    made.parts.append(_python(made, here, "engine", "forge_engine.cli", health=f"{url}/api/version"))
 
 
 def _services(made: Plan, here: Installation) -> None:
@@ -133,13 +135,15 @@ def _services(made: Plan, here: Installation) -> None:
 
 def _workers(made: Plan, here: Installation) -> None:
     after = ("redis", "registry")
-    for name, module, arguments in (
-        ("deployer", "forge_registry", ("worker",)),
-        ("curator", "forge_collector", ("worker",)),
-        ("evaluator", "forge_evaluator", ("worker",)),
-        *((f"trainer-{kind}", f"forge_trainer_{kind}", ()) for kind in trainers()),
+    for name, module, arguments, service in (
+        ("deployer", "forge_registry", ("worker",), "registry"),
+        ("beat", "forge_registry", ("beat",), ""),
+        ("curator", "forge_collector", ("worker",), "collector"),
+        ("evaluator", "forge_evaluator", ("worker",), "evaluator"),
+        *((f"trainer-{kind}", f"forge_trainer_{kind}", (), f"trainer-{kind}") for kind in trainers()),
     ):
-        made.parts.append(_python(made, here, name, module, arguments, after=after))
+        part = _python(made, here, name, module, arguments, after=after)
+        made.parts.append(replace(part, worker_of=service))
 
 
 def trainers() -> tuple[str, ...]:

@@ -24,6 +24,8 @@ class ProcessState(BaseModel):
     created: float
     ready: bool
     restarts: int = 0
+    # Starts in a row that ended at once.
+    failures: int = 0
     address: str = ""
     log: str = ""
     stop_signal: str = "SIGTERM"
@@ -34,13 +36,18 @@ class StackState(BaseModel):
     supervisor: int | None = None
     processes: dict[str, ProcessState] = {}
     expected: list[str] = []
+    # The services whose workers shall have said hello to the registry.
+    workers: list[str] = []
     external: dict[str, str] = {}
 
     @property
     def is_ready(self) -> bool:
-        return bool(self.expected) and all(
-            n in self.processes and self.processes[n].ready for n in self.expected
-        )
+        return bool(self.expected) and not self.missing
+
+    @property
+    def missing(self) -> list[str]:
+        """Parts that do not answer yet, in the order they start."""
+        return [name for name in self.expected if name not in self.processes or not self.processes[name].ready]
 
 
 def read_state(here: Installation) -> StackState:

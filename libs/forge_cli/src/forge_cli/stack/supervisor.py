@@ -47,6 +47,7 @@ class Supervisor:
         self._state = StackState(
             supervisor=os.getpid(),
             expected=[part.name for part in made.parts],
+            workers=[part.worker_of for part in made.parts if part.worker_of],
             external={part.name: part.address for part in made.external},
         )
 
@@ -74,6 +75,7 @@ class Supervisor:
             restarts += 1
             self._live_once(part, restarts)
             failures = 0 if time.monotonic() - started > STEADY_S else failures + 1
+            self._note_failures(part, failures)
             if failures:
                 self._stopping.wait(BACKOFF_S[min(failures, len(BACKOFF_S)) - 1])
 
@@ -121,6 +123,12 @@ class Supervisor:
                 pid=0, created=0, ready=False, log=str(part.log), address=part.address
             )
             self._state.processes[part.name] = base.model_copy(update={"ready": False, "error": reason})
+            self._save()
+
+    def _note_failures(self, part: Part, failures: int) -> None:
+        with self._lock:
+            if known := self._state.processes.get(part.name):
+                known.failures = failures
             self._save()
 
     def _stop_all(self) -> None:

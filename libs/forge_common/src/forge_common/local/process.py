@@ -73,8 +73,10 @@ def wait_until(
     raise ServerDidNotStart(f"{name} did not answer within {timeout_s:.0f} s: {tail(log)}", fix=f"see {log}")
 
 
-def tail(log: Path, lines: int = 5) -> str:
+def tail(log: Path, lines: int = 3) -> str:
+    """The last different lines of a log, on one line."""
     try:
-        return " | ".join(log.read_text(errors="replace").strip().splitlines()[-lines:])
+        last = log.read_text(errors="replace").strip().splitlines()[-20:]
+        return " | ".join(list(dict.fromkeys(last))[-lines:])
     except OSError:
         return "(no log)"
