@@ -66,12 +66,14 @@ def test_a_child_keeps_its_parents_parameters_and_overrides_by_key(models: Fixtu
 
 def test_num_ctx_of_the_model_bounds_the_prompt(models: Fixtures) -> None:
     name = f"{models.new}:narrow"
-    models.engine.create(name, from_=models.base, parameters={"num_ctx": 128})
+    models.engine.create(name, from_=models.base, parameters={"num_ctx": 256})
+    long = [{"role": "user", "content": "x" * 300}]
 
-    with pytest.raises(EngineRefused, match="128") as refusal:
-        models.engine.chat(name, [{"role": "user", "content": "x" * 300}])
+    with pytest.raises(EngineRefused, match="256") as refusal:
+        models.engine.chat(name, long, options=GREEDY)
 
     assert refusal.value.status == 400
+    assert models.engine.chat(models.base, long, options=GREEDY).text == "hello world"
 
 
 def test_stop_strings_end_the_answer(models: Fixtures) -> None:

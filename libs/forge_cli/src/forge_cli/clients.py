@@ -37,6 +37,10 @@ class CollectorClient:
     def stats(self) -> Document:
         return self._object("GET", "/forge/v1/stats")
 
+    def drain(self) -> bool:
+        """Wait until what was captured so far is in Postgres; False when it takes too long."""
+        return bool(self._object("POST", "/forge/v1/drain")["drained"])
+
     def build(self, domain: str) -> Document:
         return self._object("POST", "/forge/v1/datasets", json={"domain": domain})
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from forge_cli import clients
-from forge_cli.console import JsonFlag, command, done, note, out, print_json, table
-from forge_common.contracts.base import Sha256
+from forge_cli.console import JsonFlag, command, done, escape, note, out, print_json, table
 from forge_common.contracts.dataset import DatasetManifest
 
 app = typer.Typer(help="Captured exchanges and the datasets made of them.", invoke_without_command=True)
@@ -26,7 +25,10 @@ def stats(context: typer.Context, *, json_: JsonFlag = False) -> None:
     if json_:
         print_json(found)
         return
-    _show(found)
+    rows = [[c["domain"], c["origin"], str(c["exchanges"]), str(c["partial"])] for c in found["exchanges"]]
+    table("domain", "came by", "exchanges >", "partial >", rows=rows)
+    waiting, lost = found["backlog_bytes"], sum(found["capture"].get("lost", {}).values())
+    note(f"active domain {found['active_domain']} · {waiting} bytes on their way to Postgres · {lost} lost")
 
 
 @app.command()
@@ -37,8 +39,8 @@ def build(*, domain: DomainOption = None, json_: JsonFlag = False) -> None:
     if json_:
         print_json(built)
         return
-    done(f"dataset {built.get('sha256', built.get('dataset', ''))}")
-    _show(built)
+    done(f"dataset {built['dataset']['sha256']}")
+    show_manifest(DatasetManifest.model_validate(built["manifest"]))
 
 
 @app.command()
@@ -51,10 +53,7 @@ def show(
     if json_:
         print_json(manifest)
         return
-    out.print(
-        f"domain {manifest.domain} · {manifest.train_rows} train · {manifest.valid_rows} valid · {manifest.seen} seen"
-    )
-    table("left out because", "rows >", rows=[[d.reason, str(d.rows)] for d in manifest.dropped])
+    show_manifest(manifest)
 
 
 @app.command("import")
@@ -70,25 +69,21 @@ def import_(
     if json_:
         print_json(found)
         return
-    done(f"imported {file.name}")
-    _show(found)
+    done(f"{found['accepted']} exchanges from {file.name}; {found['known']} were known")
+    table(
+        "line >", "left out because", rows=[[str(r["line"]), escape(r["reason"])] for r in found["rejected"]]
+    )
 
 
-def rows_of(dataset: Sha256) -> Path:
-    """The training rows of a dataset, as a local JSONL file."""
-    artifacts = clients.artifacts()
-    return artifacts.fetch(artifacts.read_json(dataset, DatasetManifest).train.sha256)
+def show_manifest(manifest: DatasetManifest) -> None:
+    counts = (
+        f"{manifest.train_rows} train · {manifest.valid_rows} valid · {manifest.conversations} conversations"
+    )
+    out.print(f"{manifest.domain}: {counts}, of {manifest.seen} seen")
+    table("left out because", "rows >", rows=[[d.reason, str(d.rows)] for d in manifest.dropped])
+    if manifest.same_family_allowed:
+        note("instances of the benchmark's own task families are allowed in this domain")
 
 
 def _domain(given: str | None) -> str:
     return given or clients.registry().active_domain()
-
-
-def _show(found: dict[str, Any]) -> None:
-    for name, value in found.items():
-        if isinstance(value, dict):
-            out.print(f"[bold]{name}[/]")
-            for key, figure in value.items():
-                note(f"{key}: {figure}")
-        elif not isinstance(value, list):
-            note(f"{name.replace('_', ' ')}: {value}")

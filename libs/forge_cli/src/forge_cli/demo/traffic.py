@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -46,19 +47,23 @@ def wait_until_stored(collector: CollectorClient, domain: str, count: int, timeo
     """Wait until the spool has been drained into Postgres; returns how many exchanges the domain has."""
     deadline = time.monotonic() + timeout_s
     while True:
-        stored = stored_exchanges(collector, domain)
-        if stored >= count:
-            return stored
+        with contextlib.suppress(DependencyDown):
+            collector.drain()
+            stored = stored_exchanges(collector, domain)
+            if stored >= count:
+                return stored
         if time.monotonic() > deadline:
             raise DependencyDown(
-                f"only {stored} of {count} exchanges reached Postgres in {timeout_s:.0f} s",
+                f"{count} exchanges did not reach Postgres within {timeout_s:.0f} s",
                 fix="`forge status` and the collector's log say why; nothing is lost, the spool holds the rest",
             )
         time.sleep(0.2)
 
 
 def stored_exchanges(collector: CollectorClient, domain: str) -> int:
-    return int(collector.stats().get("domains", {}).get(domain, {}).get("exchanges", 0))
+    """Whole exchanges of a domain that Postgres has."""
+    counts = collector.stats()["exchanges"]
+    return sum(count["exchanges"] - count["partial"] for count in counts if count["domain"] == domain)
 
 
 def _ask(client: OpenAI, model: str, prompt: str, *, stream: bool) -> str:

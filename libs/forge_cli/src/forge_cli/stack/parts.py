@@ -129,7 +129,9 @@ def _services(made: Plan, here: Installation) -> None:
         made.env[f"FORGE_{name.upper()}_PORT"] = str(here.port(name))
         health = f"{here.url(name)}{'/forge/v1/health' if name == 'collector' else '/health'}"
         made.parts.append(
-            _python(made, here, name, f"forge_{name}", health=health, after=after, migrate=name != "gateway")
+            _python(
+                made, here, name, f"forge_{name}", health=health, after=after, migrate=name == "collector"
+            )
         )
 
 

@@ -47,7 +47,9 @@ class StackState(BaseModel):
     @property
     def missing(self) -> list[str]:
         """Parts that do not answer yet, in the order they start."""
-        return [name for name in self.expected if name not in self.processes or not self.processes[name].ready]
+        return [
+            name for name in self.expected if name not in self.processes or not self.processes[name].ready
+        ]
 
 
 def read_state(here: Installation) -> StackState:

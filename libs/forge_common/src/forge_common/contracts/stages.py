@@ -159,6 +159,8 @@ class EvaluateResult(Contract):
     scorecard: Scorecard
     report: ArtifactRef
     """Per-sample log: JSON lines with prompt, raw answer, extracted code, outcome."""
+    page: ArtifactRef | None = None
+    """The same for people: one self-contained HTML page, flipped tasks first."""
 
 
 StageRequest = Annotated[

@@ -63,3 +63,9 @@ def bell_for(stage: StageKind, hardware: Hardware) -> TaskSpec[Doorbell]:
     if stage in (StageKind.TRAIN, StageKind.EXPORT):
         return TRAINERS[hardware]
     return {StageKind.PREPARE: PREPARE, StageKind.DEPLOY: DEPLOY, StageKind.EVALUATE: EVALUATE}[stage]
+
+
+def table() -> str:
+    """The task table in Markdown, as `docs/architecture.md` shows it."""
+    rows = [f"| `{t.name}` | `{t.queue}` | `{t.payload.__name__}` | {t.owner} |" for t in TASKS]
+    return "\n".join(["| task | queue | payload | owner |", "|---|---|---|---|", *rows])
