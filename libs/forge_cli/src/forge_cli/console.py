@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any, NoReturn, ParamSpec
 
 import typer
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 from rich.console import Console
 from rich.table import Table
 
-from forge_common.errors import CallerError, Cancelled, DependencyDown, ForgeError, RemoteProblem
+from forge_common.errors import CallerError, Cancelled, DependencyDown, ForgeError, Invalid, RemoteProblem
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 
@@ -36,6 +36,10 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
             function(*args, **kwargs)
         except ForgeError as error:
             fail(error, as_json=bool(kwargs.get("json_")))
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            fail(Invalid(f"{where}: {first['msg']}", fix="see --help"), as_json=bool(kwargs.get("json_")))
         except KeyboardInterrupt:
             err.print(
                 "\nstopped watching; the work goes on. `forge runs` shows it, `forge runs cancel` ends it."

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from forge_cli.console import err, escape, note, out, table
 from forge_common.contracts.base import RunId
 from forge_common.contracts.runs import RunEvent, RunState, RunView
-from forge_common.contracts.scorecard import Figure, GroupScore, Scorecard
+from forge_common.contracts.scorecard import Figure, Scorecard
 from forge_common.errors import DependencyDown, ForgeError
 from forge_common.http.registry import RegistryClient
 
@@ -68,7 +68,8 @@ class _Screen:
             if event.state not in self._tasks:
                 self._tasks[event.state] = self._bars.add_task(str(event.state), total=None, what="")
         task = self._tasks.get(event.state)
-        if task is not None:
+        # What an attempt says is worth the line only when it went wrong: the loss should stay in sight.
+        if task is not None and (event.event == "stage.progress" or _is_trouble(event)):
             total = {} if event.of is None else {"total": event.of, "completed": event.step or 0}
             self._bars.update(task, what=_what(event), **total)  # type: ignore[arg-type]
 
@@ -83,6 +84,10 @@ class _Screen:
             self._bars.stop_task(task)
 
 
+def _is_trouble(event: RunEvent) -> bool:
+    return event.event == "stage.attempt" and event.message.startswith(("lost", "failed"))
+
+
 def _what(event: RunEvent) -> str:
     shown = [f"{name.replace('_', ' ')} {value:.4g}" for name, value in event.metrics.items()]
     eta = [f"{event.eta_s:.0f} s left"] if event.eta_s else []
@@ -91,28 +96,28 @@ def _what(event: RunEvent) -> str:
 
 def show_scorecard(card: Scorecard) -> None:
     """Before and after, with interval and n, and the verdict in words."""
-    rows = [_row(group) for group in (*card.groups, card.overall)]
-    table(
-        "group",
-        f"{card.incumbent or 'before'} >",
-        f"{card.candidate} >",
-        "difference >",
-        "tasks >",
-        rows=rows,
-    )
+    shown = [
+        *card.groups,
+        *([card.overall] if card.overall.group not in {g.group for g in card.groups} else []),
+    ]
+    if card.incumbent is None:
+        rows = [[g.group, figure(g.candidate), str(g.candidate.n)] for g in shown]
+        table("group", f"{card.candidate} >", "tasks >", rows=rows)
+    else:
+        rows = [
+            [
+                g.group,
+                figure(g.incumbent),
+                figure(g.candidate),
+                figure(g.difference, sign=True),
+                str(g.candidate.n),
+            ]
+            for g in shown
+        ]
+        table("group", f"{card.incumbent} >", f"{card.candidate} >", "difference >", "tasks >", rows=rows)
     out.print(f"\nverdict: [bold]{card.verdict}[/]")
     for reason in card.reasons:
         note(escape(reason))
-
-
-def _row(group: GroupScore) -> list[str]:
-    return [
-        group.group,
-        figure(group.incumbent),
-        figure(group.candidate),
-        figure(group.difference, sign=True),
-        str(group.candidate.n),
-    ]
 
 
 def figure(value: Figure | None, *, sign: bool = False) -> str:

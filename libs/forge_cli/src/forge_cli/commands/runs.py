@@ -46,7 +46,7 @@ def evaluate(
     detach: Detach = False,
     json_: JsonFlag = False,
 ) -> None:
-    """Judge a version on its domain's benchmark, beside v0."""
+    """Judge a version on its domain's benchmark, beside the live one when that is another."""
     request = RunRequest(domain=_domain(domain), kind=RunKind.EVAL, version=version)
     start_and_follow(request, detach=detach, as_json=json_)
 

@@ -62,7 +62,8 @@ def versions(*, domain: DomainOption = None, json_: JsonFlag = False) -> None:
     ]
     table("", "version", "model", "score >", "made", rows=rows)
     for move in moves[:10]:
-        note(f"{move.at:%d %b %H:%M:%S} {move.kind}: v{move.previous} → v{move.version} · {move.reason}")
+        before = "nothing" if move.previous is None else f"v{move.previous}"
+        note(f"{move.at:%d %b %H:%M:%S} {move.kind}: {before} → v{move.version} · {move.reason}")
 
 
 def number(text: str) -> int:

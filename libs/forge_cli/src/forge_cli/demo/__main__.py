@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import typer
 from openai import OpenAI
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -143,7 +143,7 @@ def _capture(here: Installation, chosen: Teacher) -> None:
 
 def _train(here: Installation, registry: RegistryClient) -> RunView:
     known = read_json(here.home / MARK).get("run")
-    if known is None:
+    if known is None or registry.run(RunId(known)).state in (RunState.FAILED, RunState.CANCELLED):
         view = registry.start_run(RunRequest(domain=DOMAIN))
         write_json(here.home / MARK, {"run": view.id})
         known = view.id
@@ -211,4 +211,4 @@ def _bar(what: str, total: int) -> Iterator[Callable[[], None]]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    typer.run(main)
