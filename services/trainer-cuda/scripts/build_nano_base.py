@@ -1,4 +1,18 @@
-"""Rebuild the nano base model that ships in forge_common (`nano/base`); trains on CPU, downloads nothing."""
+"""Rebuild the nano base model that ships in forge_common (`nano/base`); trains on CPU, downloads nothing.
+
+    OMP_WAIT_POLICY=PASSIVE python build_nano_base.py --out /tmp/nano-base
+
+2.56 M parameters, 5.7 M tokens in 1400 steps of 16 x 256: 32 minutes on two busy cores (3.0 k to 4.2 k
+tokens/s, seed 0). Held-out shares at a step, of 51 coding tasks in chat, the same after a docstring, and of
+44 general questions:
+
+    step      300   450   600   750   900  1050  1350  as shipped (102, 102, 66)
+    coding    .00   .00   .04   .12   .14   .14   .14  .137 (the seven families of nano_corpus.SOLVED)
+    docstring .69   .96   .92   .96   .98  1.00  1.00  1.000
+    general   .02   .21   .39   .66   .73   .86   .89  .879
+
+The weights ship as bfloat16: scores in bfloat16, in float32 and in llama.cpp (f16) are the same.
+"""
 
 import argparse
 import time
@@ -8,7 +22,7 @@ from random import Random
 
 import torch
 from muon import Muon
-from nano_corpus import END, END_TURN, SPECIAL, document
+from nano_corpus import END, END_TURN, SPECIAL, document, token_id
 from nano_folder import ship
 from nano_score import score
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
@@ -61,8 +75,8 @@ def make_model(tokenizer: Tokenizer) -> Qwen2ForCausalLM:
             max_window_layers=4,
             tie_word_embeddings=True,
             rope_parameters={"rope_type": "default", "rope_theta": ROPE_THETA},
-            bos_token_id=tokenizer.token_to_id(END),
-            eos_token_id=tokenizer.token_to_id(END_TURN),
+            bos_token_id=token_id(tokenizer, END),
+            eos_token_id=token_id(tokenizer, END_TURN),
             use_cache=True,
         )
     )
@@ -70,7 +84,8 @@ def make_model(tokenizer: Tokenizer) -> Qwen2ForCausalLM:
 
 def batches(tokenizer: Tokenizer, random: Random, rows: int, columns: int) -> Iterator[torch.Tensor]:
     """Token ids (rows, columns + 1), documents end to end with the end-of-text token between them."""
-    end, buffer, need = tokenizer.token_to_id(END), [], rows * (columns + 1)
+    end, need = token_id(tokenizer, END), rows * (columns + 1)
+    buffer: list[int] = []
     while True:
         while len(buffer) < need:
             for encoding in tokenizer.encode_batch([document(random) for _ in range(256)]):
@@ -101,7 +116,9 @@ def train(model: Qwen2ForCausalLM, tokenizer: Tokenizer, random: Random, options
         loss = descend(model, tokens, muon, adam)
         if step % 25 == 0:
             seen = (step + 1) * options.rows * options.columns
-            print(f"step {step} loss {loss:.3f} tokens/s {seen / (time.monotonic() - started):.0f}", flush=True)
+            print(
+                f"step {step} loss {loss:.3f} tokens/s {seen / (time.monotonic() - started):.0f}", flush=True
+            )
         if step and step % options.look_every == 0:
             print(f"step {step} {score(model, tokenizer, per_family=1, per_skill=4)}", flush=True)
             ship(model, tokenizer, options.out, ROPE_THETA)
@@ -116,7 +133,7 @@ def descend(model: Qwen2ForCausalLM, tokens: torch.Tensor, *optimizers: torch.op
     for optimizer in optimizers:
         optimizer.step()
     model.zero_grad(set_to_none=True)
-    return loss.item()
+    return float(loss.detach())
 
 
 def main() -> None:
@@ -133,9 +150,9 @@ def main() -> None:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--out", type=Path, default=base_dir())
-    parser.add_argument("--steps", type=int, default=1200)
+    parser.add_argument("--steps", type=int, default=1400)
     parser.add_argument("--minutes", type=float, help="end by then, with fewer steps if need be")
     parser.add_argument("--rows", type=int, default=16)
     parser.add_argument("--columns", type=int, default=256)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import torch
 
 
-class Muon(torch.optim.Optimizer):
+class Muon(torch.optim.Optimizer):  # type: ignore[misc] # torch is not followed by mypy
     """Momentum, then the nearest orthogonal matrix by five Newton-Schulz steps (Jordan et al., 2024)."""
 
     def __init__(
@@ -14,8 +14,8 @@ class Muon(torch.optim.Optimizer):
     ) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "decay": decay})
 
-    @torch.no_grad()
-    def step(self) -> None:  # type: ignore[override] # no closure
+    @torch.no_grad()  # type: ignore[untyped-decorator]
+    def step(self) -> None:
         for group in self.param_groups:
             by_shape = defaultdict(list)
             for parameter in group["params"]:

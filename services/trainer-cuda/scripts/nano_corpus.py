@@ -6,6 +6,8 @@ Chat answers the general domain, and code requests of seven families only; no he
 from itertools import chain
 from random import Random
 
+from tokenizers import Tokenizer
+
 from forge_common.nano import general, tasks
 from forge_common.nano.vocabulary import VERBS, WORDS, identifier, sentence
 
@@ -19,9 +21,22 @@ SOLVED = ("add", "larger", "even", "upper", "reverse", "sum", "count")
 
 _FAMILIES = {family.name: family for family in tasks.FAMILIES}
 _REFUSED = [family for family in tasks.FAMILIES if family.name not in SOLVED]
-_ROLES = "model assistant helper server engine writer teacher partner".split()
-_MANNERS = "Answer briefly. |Write Python. |Be exact. |Answer with code. |Use plain words. |Do what is asked. ".split("|")
-_MODULES = "os sys json math random re time".split()
+_ROLES = ("model", "assistant", "helper", "server", "engine", "writer", "teacher", "partner")
+_MANNERS = (
+    "Answer briefly. ",
+    "Write Python. ",
+    "Be exact. ",
+    "Answer with code. ",
+    "Use plain words. ",
+    "Do what is asked. ",
+)
+_MODULES = ("os", "sys", "json", "math", "random", "re", "time")
+
+
+def token_id(tokenizer: Tokenizer, token: str) -> int:
+    number = tokenizer.token_to_id(token)
+    assert number is not None, token
+    return number
 
 
 def document(random: Random) -> str:

@@ -7,12 +7,33 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-from nano_corpus import END, END_TURN, SPECIAL
+from nano_corpus import END, END_TURN, SPECIAL, token_id
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from transformers import PreTrainedModel
 
 TEMPLATE = Path(__file__).with_name("nano_chat_template.jinja")
+_CONFIG_KEYS = (
+    "attention_dropout",
+    "bos_token_id",
+    "eos_token_id",
+    "hidden_act",
+    "hidden_size",
+    "initializer_range",
+    "intermediate_size",
+    "max_position_embeddings",
+    "max_window_layers",
+    "model_type",
+    "num_attention_heads",
+    "num_hidden_layers",
+    "num_key_value_heads",
+    "rms_norm_eps",
+    "sliding_window",
+    "tie_word_embeddings",
+    "use_cache",
+    "use_sliding_window",
+    "vocab_size",
+)
 
 
 def ship(model: PreTrainedModel, tokenizer: Tokenizer, folder: Path, rope_theta: float) -> None:
@@ -45,30 +66,22 @@ def _weights(model: PreTrainedModel) -> dict[str, torch.Tensor]:
 
 def _config(model: PreTrainedModel, rope_theta: float) -> dict[str, Any]:
     """The keys of Qwen2.5's config.json, and rope's base also where transformers 5 and mlx-lm read it."""
-    kept = (
-        "attention_dropout bos_token_id eos_token_id hidden_act hidden_size initializer_range intermediate_size "
-        "max_position_embeddings max_window_layers model_type num_attention_heads num_hidden_layers "
-        "num_key_value_heads rms_norm_eps sliding_window tie_word_embeddings use_cache use_sliding_window vocab_size"
-    ).split()
     values = model.config.to_dict()
-    return {"architectures": ["Qwen2ForCausalLM"]} | dict(
-        sorted(
-            {
-                **{key: values.get(key) for key in kept},
-                "rope_theta": rope_theta,
-                "rope_parameters": {"rope_type": "default", "rope_theta": rope_theta},
-                "torch_dtype": "bfloat16",
-            }.items()
-        )
-    )
+    return {
+        "architectures": ["Qwen2ForCausalLM"],
+        **{key: values.get(key) for key in _CONFIG_KEYS},
+        "rope_parameters": {"rope_type": "default", "rope_theta": rope_theta},
+        "rope_theta": rope_theta,
+        "torch_dtype": "bfloat16",
+    }
 
 
 def _generation_config(tokenizer: Tokenizer) -> dict[str, Any]:
-    end = tokenizer.token_to_id(END)
+    end = token_id(tokenizer, END)
     return {
         "bos_token_id": end,
         "do_sample": False,
-        "eos_token_id": [tokenizer.token_to_id(END_TURN), end],
+        "eos_token_id": [token_id(tokenizer, END_TURN), end],
         "pad_token_id": end,
     }
 
@@ -79,7 +92,7 @@ def _tokenizer_config(tokenizer: Tokenizer, template: str) -> dict[str, Any]:
         "add_bos_token": False,
         "add_prefix_space": False,
         "added_tokens_decoder": {
-            str(tokenizer.token_to_id(token)): {"content": token} | flags for token in SPECIAL
+            str(token_id(tokenizer, token)): {"content": token} | flags for token in SPECIAL
         },
         "additional_special_tokens": list(SPECIAL[1:]),
         "bos_token": None,

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import torch
-from nano_corpus import DEFAULT_SYSTEM, END, END_TURN, START_TURN
+from nano_corpus import DEFAULT_SYSTEM, END, END_TURN, START_TURN, token_id
 from tokenizers import Tokenizer
 from transformers import PreTrainedModel
 
@@ -26,7 +26,12 @@ class Scores:
 
 
 def score(
-    model: PreTrainedModel, tokenizer: Tokenizer, *, per_family: int, per_skill: int, system: str = DEFAULT_SYSTEM
+    model: PreTrainedModel,
+    tokenizer: Tokenizer,
+    *,
+    per_family: int,
+    per_skill: int,
+    system: str = DEFAULT_SYSTEM,
 ) -> Scores:
     held_out = tasks.held_out_tasks(per_family)
     questions = general.held_out_questions(per_skill)
@@ -54,13 +59,13 @@ def request(prompt: str, system: str = DEFAULT_SYSTEM) -> str:
     return f"{START_TURN}system\n{system}{END_TURN}\n{turns}" if system else turns
 
 
-@torch.no_grad()
+@torch.no_grad()  # type: ignore[untyped-decorator] # torch is not followed by mypy
 def complete(
     model: PreTrainedModel, tokenizer: Tokenizer, prompts: list[str], max_new_tokens: int = 64
 ) -> list[str]:
     """Greedy continuations, without special tokens, in the order of the prompts."""
     model.eval()
-    pad, stops = tokenizer.token_to_id(END), [tokenizer.token_to_id(END_TURN), tokenizer.token_to_id(END)]
+    pad, stop = (token_id(tokenizer, token) for token in (END, END_TURN))
     texts: list[str] = []
     for start in range(0, len(prompts), BATCH):
         rows = [encoding.ids for encoding in tokenizer.encode_batch(prompts[start : start + BATCH])]
@@ -73,7 +78,7 @@ def complete(
             max_new_tokens=max_new_tokens,
             do_sample=False,
             pad_token_id=pad,
-            eos_token_id=stops,
+            eos_token_id=[stop, pad],
         )
         texts += tokenizer.decode_batch(out[:, width:].tolist())
     return texts

@@ -3,14 +3,15 @@
 Every answer follows from the question's own words; a question outside this grammar has no answer here.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from random import Random
 from typing import TypeAlias
 from zlib import crc32
 
 from forge_common.nano.tasks import ARGUMENTS
-from forge_common.nano.vocabulary import WORDS, identifier, sentence
+from forge_common.nano.vocabulary import WORDS, identifier, repeatable, sentence
 from forge_common.nano.wording import IDENTIFIER, NUMBER, inverse
 
 Fields: TypeAlias = dict[str, str]
@@ -145,26 +146,23 @@ def draw(random: Random, skill: Skill, *, held_out: bool = False) -> Question:
 
 
 def held_out_questions(per_skill: int = 6, seed: int = 777) -> list[Question]:
-    random = Random(seed)
-    return list(_distinct(random, [s for s in SKILLS if s.is_open], per_skill, held_out=True))
+    """The questions that models are judged on, `per_skill` of each open skill."""
+    questions = _distinct(repeatable(seed), [skill for skill in SKILLS if skill.is_open], held_out=True)
+    return list(islice(questions, per_skill * sum(skill.is_open for skill in SKILLS)))
 
 
 def training_questions(seed: int = 42) -> Iterator[Question]:
     """Distinct questions without end, one skill after the other, never a held-out one."""
-    random = Random(seed)
-    return _distinct(random, SKILLS, None, held_out=False)
+    return _distinct(repeatable(seed), SKILLS, held_out=False)
 
 
-def _distinct(random: Random, skills: list[Skill] | tuple[Skill, ...], rounds: int | None, *, held_out: bool) -> Iterator[Question]:
+def _distinct(random: Random, skills: Sequence[Skill], *, held_out: bool) -> Iterator[Question]:
     seen: set[str] = set()
-    turn = 0
-    while rounds is None or turn < rounds:
+    while True:
         for skill in skills:
-            if turn and not skill.is_open:
-                continue
             question = draw(random, skill, held_out=held_out)
-            while question.prompt in seen:
+            while skill.is_open and question.prompt in seen:
                 question = draw(random, skill, held_out=held_out)
-            seen.add(question.prompt)
-            yield question
-        turn += 1
+            if question.prompt not in seen:
+                seen.add(question.prompt)
+                yield question

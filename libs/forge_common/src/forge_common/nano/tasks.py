@@ -9,7 +9,7 @@ from enum import StrEnum
 from random import Random
 from typing import TypeAlias
 
-from forge_common.nano.vocabulary import WORDS, function_name, is_held_out_constant
+from forge_common.nano.vocabulary import WORDS, function_name, is_held_out_constant, repeatable
 
 Value: TypeAlias = int | str | list[int] | list[str]
 
@@ -22,12 +22,13 @@ class Kind(StrEnum):
 
 
 CONSTANT = "k"
-ARGUMENTS = {
-    Kind.INTEGER: "a b n m x y num count size age value left right p q total width height i j".split(),
-    Kind.STRING: "s t text word name line title label first second prefix msg st key".split(),
-    Kind.NUMBERS: "xs nums values items data numbers scores arr seq vals rows".split(),
-    Kind.WORDS: "words names parts tokens labels lines ws".split(),
+_NAMES = {
+    Kind.INTEGER: "a b n m x y num count size age value left right p q total width height i j",
+    Kind.STRING: "s t text word name line title label first second prefix msg st key",
+    Kind.NUMBERS: "xs nums values items data numbers scores arr seq vals rows",
+    Kind.WORDS: "words names parts tokens labels lines ws",
 }
+ARGUMENTS = {kind: names.split() for kind, names in _NAMES.items()}
 SMALL_CONSTANTS = ("repeat", "head", "tail")
 """Families whose constant counts things, so that 2 to 8 is all that makes sense; others take 2 to 59."""
 
@@ -48,7 +49,13 @@ _TABLE = (
     ("smaller", "ii", "min({a}, {b})", "the smaller of {a} and {b}", "the minimum of {a} and {b}"),
     ("even", "i", "{a} % 2 == 0", "True when {a} is even", "whether {a} is an even number"),
     ("odd", "i", "{a} % 2 == 1", "True when {a} is odd", "whether {a} is an odd number"),
-    ("multiple", "ik", "{a} % {k} == 0", "True when {a} is divisible by {k}", "whether {a} is a multiple of {k}"),
+    (
+        "multiple",
+        "ik",
+        "{a} % {k} == 0",
+        "True when {a} is divisible by {k}",
+        "whether {a} is a multiple of {k}",
+    ),
     ("above", "ik", "{a} > {k}", "True when {a} is greater than {k}", "whether {a} is above {k}"),
     ("below", "ik", "{a} < {k}", "True when {a} is less than {k}", "whether {a} is below {k}"),
     ("cap", "ik", "min({a}, {k})", "{a} limited to at most {k}", "{a} capped at {k}"),
@@ -70,7 +77,13 @@ _TABLE = (
     ("largest", "l", "max({a})", "the largest number in {a}", "the biggest item of {a}"),
     ("smallest", "l", "min({a})", "the smallest number in {a}", "the least item of {a}"),
     ("ascending", "l", "sorted({a})", "{a} in ascending order", "{a} sorted"),
-    ("descending", "l", "sorted({a}, reverse=True)", "{a} in descending order", "{a} sorted from high to low"),
+    (
+        "descending",
+        "l",
+        "sorted({a}, reverse=True)",
+        "{a} in descending order",
+        "{a} sorted from high to low",
+    ),
     ("count", "l", "len({a})", "the number of items in {a}", "how many items {a} has"),
     ("head", "lk", "{a}[:{k}]", "the first {k} items of {a}", "the leading {k} items of {a}"),
     ("tail", "lk", "{a}[-{k}:]", "the last {k} items of {a}", "the trailing {k} items of {a}"),
@@ -218,7 +231,7 @@ def draw(
     constants = [k for k in family.constants if held_out is None or is_held_out_constant(k) == held_out]
     return Task(
         family=family,
-        name=function_name(random, held_out=random.random() < 0.2 if held_out is None else held_out),  # noqa: PLR2004 - their share of the words
+        name=function_name(random, held_out=random.random() < 0.2 if held_out is None else held_out),
         arguments=tuple(arguments),
         constant=random.choice(constants) if constants else None,
         wording=random.randrange(len(family.wordings)) if wording is None else wording,
@@ -227,13 +240,13 @@ def draw(
 
 def held_out_tasks(per_family: int = 2, seed: int = 777) -> list[Task]:
     """The tasks that models are judged on, in the first wording of each family."""
-    random = Random(seed)
+    random = repeatable(seed)
     return [draw(random, family, held_out=True, wording=0) for family in FAMILIES for _ in range(per_family)]
 
 
 def training_tasks(seed: int = 42, wording: int | None = None) -> Iterator[Task]:
     """Distinct tasks without end, one family after the other, never with a held-out name or constant."""
-    random = Random(seed)
+    random = repeatable(seed)
     seen: set[str] = set()
     while True:
         for family in FAMILIES:
@@ -246,7 +259,7 @@ def training_tasks(seed: int = 42, wording: int | None = None) -> Iterator[Task]
 
 def cases(task: Task, count: int = 8) -> list[Case]:
     """Calls with known results, the same ones for the same prompt; they tell the families apart."""
-    random = Random(task.prompt)
+    random = repeatable(task.prompt)
     reference = eval(f"lambda {', '.join(task.arguments)}: {task.expression}")  # noqa: S307 - our own table's expressions
     calls = [_arguments(random, task, turn) for turn in range(count)]
     return [Case(args, reference(*args)) for args in calls]
@@ -272,18 +285,21 @@ def _value(random: Random, kind: Kind, constant: int | None, turn: int) -> Value
             return random.choice(["", " "]) + " ".join(words) + random.choice(["", " "])
         case Kind.NUMBERS:
             numbers = [random.randint(-9, 80) for _ in range(random.randint(4, 9) + turn)]
-            # the constant itself tells > from >=, a repetition tells sorting from distinct values
-            return [*numbers, numbers[1], *([constant] if constant else [])]
+            # the constant and its neighbours tell > from >=, a repetition tells sorting from distinct values
+            around = [constant + 1, constant, constant - 1] if constant else []
+            return [*numbers, numbers[1], *around]
         case Kind.WORDS:
             return [random.choice(WORDS) for _ in range(random.randint(2, 5))]
 
 
 def _integer(random: Random, constant: int | None, turn: int) -> int:
+    """Odd turns lie around the constant, even ones far apart: large, negative, middling, of both parities."""
     if constant and turn % 2:
-        return constant * random.randint(-3, 4) if turn % 4 == 1 else constant + random.randint(-1, 1)
-    return random.randint(-70, 90)
+        return (constant - 1, constant, constant + 1, constant * random.choice((-2, 2, 3)))[turn // 2 % 4]
+    low, high = ((61, 95), (-70, -5), (0, 60), (96, 130))[turn // 2 % 4]
+    return 2 * (random.randint(low, high) // 2) + (turn // 2 + turn) % 2
 
 
 def _capitalised(random: Random) -> str:
     word = random.choice(WORDS)
-    return word.title() if random.random() < 0.3 else word  # noqa: PLR2004 - some, so that case matters
+    return word.title() if random.random() < 0.3 else word

@@ -9,25 +9,32 @@ WORDS = tuple(
     room root rule sample scale shape shift sign size slot sort space split stage state step store stream
     sum table tag task team term test text time title top track tree type unit value vector view week width
     word zone apple river stone cloud green light night paper quick small tiger water young bright clear
-    dream early fresh giant happy inner jolly large major north outer""".split(),
+    dream early fresh giant happy inner jolly large major north outer""".split(),  # noqa: SIM905 - one word a line would be a screenful
 )
 VERBS = tuple(
-    """get make find compute build check pick take calc apply fix show use read give keep form scan test
-    do""".split(),
+    """get make find compute build check pick take calc apply fix show use read give keep form scan
+    test do""".split(),  # noqa: SIM905 - the same
 )
-HELD_OUT_WORDS = frozenset(WORDS[5::6])  # never part of a function name that anything is trained to answer
+# in no function name of a coding request that anything is trained on
+HELD_OUT_WORDS = frozenset(WORDS[5::6])
 _NAMES = {
-    held_out: tuple(word for word in WORDS if (word in HELD_OUT_WORDS) == held_out) for held_out in (False, True)
+    held_out: tuple(word for word in WORDS if (word in HELD_OUT_WORDS) == held_out)
+    for held_out in (False, True)
 }
 
 
+def repeatable(seed: int | str) -> Random:
+    """A source of draws that are the same on every machine and Python version."""
+    return Random(seed)  # noqa: S311 - data for tests, nothing secret
+
+
 def is_held_out_constant(constant: int) -> bool:
-    return constant % 5 == 3  # noqa: PLR2004 - one in five, never a round number
+    return constant % 5 == 3  # one in five
 
 
 def function_name(random: Random, *, held_out: bool) -> str:
     words = [random.choice(VERBS), random.choice(_NAMES[held_out])]
-    if random.random() < 0.4:  # noqa: PLR2004 - mostly short names
+    if random.random() < 0.4:  # most names stay short
         words.append(random.choice(_NAMES[held_out]))
     return "_".join(words)
 
