@@ -1,0 +1,381 @@
+"""CPU per request of the proxy core beside its peers, in the same run against the same upstream.
+
+Peers that are not installed (nginx, aiohttp) are left out and named. The load comes from wrk where it is installed, else
+from the small client below. CPU time is steady where latency on a busy machine is not, so it is what is reported.
+
+    python libs/forge_common/bench/proxy_bench.py [--seconds 5] [--connections 16] [--json]
+"""
+
+# ruff: noqa: T201  a table on the terminal is what this is for
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib.util
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import uvloop
+from httptools import HttpRequestParser
+
+REPLY = json.dumps(
+    {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1795336481,
+        "model": "engie-nano:v1",
+        "choices": [
+            {"index": 0, "message": {"role": "assistant", "content": "x" * 400}, "finish_reason": "stop"}
+        ],
+        "usage": {"prompt_tokens": 200, "completion_tokens": 100, "total_tokens": 300},
+    }
+).encode()
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(REPLY)
+BODY = json.dumps({"model": "engie-nano", "messages": [{"role": "user", "content": "y" * 800}]}).encode()
+REQUEST_HEADERS = {
+    "Content-Type": "application/json",
+    "Authorization": "Bearer sk-bench",
+    "Accept": "application/json",
+    "User-Agent": "OpenAI/Python 3.0.0",
+}
+PATH = "/v1/chat/completions"
+
+
+# The upstream that all peers share
+
+
+class Origin(asyncio.Protocol):
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport: Any = transport
+        self.parser = HttpRequestParser(self)
+
+    def data_received(self, data: bytes) -> None:
+        self.parser.feed_data(data)
+
+    def on_message_complete(self) -> None:
+        self.transport.write(HEAD + REPLY)
+
+
+def serve_origin(port: int, _: int) -> None:
+    async def main() -> None:
+        server = await asyncio.get_running_loop().create_server(Origin, "127.0.0.1", port)
+        await server.serve_forever()
+
+    uvloop.run(main())
+
+
+# The peers
+
+
+def serve_forge(port: int, origin: int) -> None:
+    from forge_common.http.proxy import Forward, ProxyServer, RequestHead, Upstream
+
+    upstream = Upstream.parse(f"http://127.0.0.1:{origin}")
+
+    def route(head: RequestHead) -> Forward:
+        return Forward(
+            upstream=upstream, target=head.target, response_headers=((b"x-forge-exchange", b"ex_1"),)
+        )
+
+    ProxyServer(route).run("127.0.0.1", port)
+
+
+class CountingTap:
+    """What a capture does at least: it keeps the pieces."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+
+    def on_request_head(self, head: Any) -> None: ...
+
+    def on_request_body(self, data: bytes) -> None:
+        self.pieces.append(data)
+
+    def on_response_head(self, status: int, headers: Any) -> None: ...
+
+    def on_response_body(self, data: bytes) -> None:
+        self.pieces.append(data)
+
+    def before_last_byte(self) -> None: ...
+
+    def on_abort(self, reason: Any) -> None: ...
+
+
+def serve_forge_tapped(port: int, origin: int) -> None:
+    from forge_common.http.proxy import Forward, ProxyServer, RequestHead, Upstream
+
+    upstream = Upstream.parse(f"http://127.0.0.1:{origin}")
+
+    def route(head: RequestHead) -> Forward:
+        return Forward(upstream=upstream, target=head.target, tap=CountingTap())
+
+    ProxyServer(route).run("127.0.0.1", port)
+
+
+def serve_asgi(port: int, make_app: Callable[[str], Any]) -> None:
+    import uvicorn
+
+    uvicorn.run(make_app(""), host="127.0.0.1", port=port, log_level="error", access_log=False)
+
+
+async def read_body(receive: Any) -> bytes:
+    body = b""
+    while True:
+        message = await receive()
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            return body
+
+
+def kept(headers: Any) -> list[tuple[bytes, bytes]]:
+    return [(name, value) for name, value in headers if name.lower() not in (b"host", b"content-length")]
+
+
+def serve_aiohttp(port: int, origin: int) -> None:
+    import aiohttp
+
+    session: Any = None
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        nonlocal session
+        if scope["type"] == "lifespan":
+            return
+        session = session or aiohttp.ClientSession()
+        url = f"http://127.0.0.1:{origin}{scope['path']}"
+        headers = {name.decode(): value.decode() for name, value in kept(scope["headers"])}
+        async with session.post(url, data=await read_body(receive), headers=headers) as reply:
+            await send(
+                {"type": "http.response.start", "status": reply.status, "headers": list(reply.raw_headers)}
+            )
+            async for piece in reply.content.iter_any():
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body"})
+
+    serve_asgi(port, lambda _: app)
+
+
+def serve_httpx2(port: int, origin: int) -> None:
+    import httpx2
+
+    client = httpx2.AsyncClient()
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            return
+        url = f"http://127.0.0.1:{origin}{scope['path']}"
+        headers = kept(scope["headers"])
+        async with client.stream("POST", url, content=await read_body(receive), headers=headers) as reply:
+            await send(
+                {
+                    "type": "http.response.start",
+                    "status": reply.status_code,
+                    "headers": list(reply.headers.raw),
+                }
+            )
+            async for piece in reply.aiter_raw():
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body"})
+
+    serve_asgi(port, lambda _: app)
+
+
+NGINX = """
+worker_processes 1; daemon off; pid {folder}/pid; error_log stderr crit;
+events {{ worker_connections 512; }}
+http {{
+  access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
+  fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+  upstream origin {{ server 127.0.0.1:{origin}; keepalive 64; keepalive_requests 1000000; }}
+  server {{
+    listen 127.0.0.1:{port}; keepalive_requests 1000000;
+    location / {{ proxy_pass http://origin; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_buffering off; }}
+  }}
+}}
+"""
+
+SERVERS: dict[str, Callable[[int, int], None]] = {
+    "origin": serve_origin,
+    "forge": serve_forge,
+    "forge + tap": serve_forge_tapped,
+    "asgi + aiohttp": serve_aiohttp,
+    "asgi + httpx2": serve_httpx2,
+}
+
+
+# Running and measuring
+
+
+def free_port() -> int:
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return int(sock.getsockname()[1])
+
+
+def nginx_path() -> str | None:
+    return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+
+
+def missing(name: str) -> str | None:
+    if name == "nginx" and nginx_path() is None:
+        return "nginx is not installed"
+    module = {"asgi + aiohttp": "aiohttp", "asgi + httpx2": "httpx2"}.get(name)
+    if module and importlib.util.find_spec(module) is None:
+        return f"{module} is not installed"
+    return None
+
+
+@contextmanager
+def serving(name: str, origin: int) -> Iterator[tuple[int, psutil.Process]]:
+    port = free_port()
+    with tempfile.TemporaryDirectory() as folder:
+        if name == "nginx":
+            config = Path(folder, "nginx.conf")
+            config.write_text(NGINX.format(folder=folder, port=port, origin=origin))
+            command = [str(nginx_path()), "-p", folder, "-c", str(config)]
+        else:
+            command = [sys.executable, __file__, "--serve", name, str(port), str(origin)]
+        child = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        try:
+            wait_for(port)
+            yield port, psutil.Process(child.pid)
+        finally:
+            child.send_signal(signal.SIGTERM)
+            child.wait(20)
+
+
+def wait_for(port: int) -> None:
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        with socket.socket() as sock:
+            if sock.connect_ex(("127.0.0.1", port)) == 0:
+                return
+        time.sleep(0.05)
+    raise SystemExit(f"nothing listens on port {port}")
+
+
+def cpu_seconds(process: psutil.Process) -> float:
+    times = [each.cpu_times() for each in (process, *process.children(recursive=True))]
+    return sum(each.user + each.system for each in times)
+
+
+WRK = """
+wrk.method = "POST"; wrk.body = [[{body}]]
+{headers}
+done = function(summary) io.write("\\nCOUNT " .. summary.requests .. " " .. summary.errors.status .. "\\n") end
+"""
+
+
+def load_by_wrk(port: int, seconds: float, connections: int) -> tuple[int, int]:
+    headers = "\n".join(f'wrk.headers["{name}"] = "{value}"' for name, value in REQUEST_HEADERS.items())
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        script.write(WRK.format(body=BODY.decode(), headers=headers))
+        script.flush()
+        url = f"http://127.0.0.1:{port}{PATH}"
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "-s", script.name, url]
+        output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    count, errors = output.rsplit("COUNT", 1)[1].split()
+    return int(count), int(errors)
+
+
+def load_by_client(port: int, seconds: float, connections: int) -> tuple[int, int]:
+    lines = [f"POST {PATH} HTTP/1.1", "Host: 127.0.0.1", f"Content-Length: {len(BODY)}"]
+    lines += [f"{name}: {value}" for name, value in REQUEST_HEADERS.items()]
+    request = "\r\n".join([*lines, "", ""]).encode() + BODY
+    counts = [0, 0]
+
+    async def ask(deadline: float) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        while time.monotonic() < deadline:
+            writer.write(request)
+            head = await reader.readuntil(b"\r\n\r\n")
+            await reader.readuntil(REPLY[-40:])
+            counts[0] += 1
+            counts[1] += not head.startswith(b"HTTP/1.1 200")
+        writer.close()
+
+    async def main() -> None:
+        deadline = time.monotonic() + seconds
+        await asyncio.gather(*(ask(deadline) for _ in range(connections)))
+
+    uvloop.run(main())
+    return counts[0], counts[1]
+
+
+def measure(name: str, origin: int, seconds: float, connections: int) -> dict[str, Any]:
+    load = load_by_wrk if shutil.which("wrk") else load_by_client
+    with serving(name, origin) as (port, process):
+        load(port, min(1.0, seconds), connections)
+        before, began = cpu_seconds(process), time.monotonic()
+        requests, errors = load(port, seconds, connections)
+        used, took = cpu_seconds(process) - before, time.monotonic() - began
+        rss = process.memory_info().rss
+    return {
+        "peer": name,
+        "requests": requests,
+        "errors": errors,
+        "cpu_us_per_request": round(used / max(requests, 1) * 1e6, 1),
+        "requests_per_s": round(requests / took),
+        "rss_mb": round(rss / 1e6, 1),
+    }
+
+
+def compare(seconds: float, connections: int) -> list[dict[str, Any]]:
+    rows = []
+    with serving("origin", 0) as (origin, _):
+        for name in ("nginx", "forge", "forge + tap", "asgi + aiohttp", "asgi + httpx2"):
+            reason = missing(name)
+            row = (
+                {"peer": name, "left_out": reason} if reason else measure(name, origin, seconds, connections)
+            )
+            rows.append(row)
+    base = next(row["cpu_us_per_request"] for row in rows if row["peer"] == "forge")
+    for row in rows:
+        if "cpu_us_per_request" in row:
+            row["ratio_to_forge"] = round(row["cpu_us_per_request"] / base, 2)
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--connections", type=int, default=16)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--serve", nargs=3, metavar=("NAME", "PORT", "ORIGIN"), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve:
+        name, port, origin = options.serve
+        SERVERS[name](int(port), int(origin))
+        return
+    rows = compare(options.seconds, options.connections)
+    if options.json:
+        print(json.dumps(rows))
+        return
+    load = "wrk" if shutil.which("wrk") else "the built-in client"
+    print(f"{options.connections} connections, load by {load}, {os.cpu_count()} cores, not streaming")
+    print(f"{'proxy':<16}{'µs CPU/request':>16}{'of forge':>10}{'requests/s':>12}{'RSS MB':>8}")
+    for row in rows:
+        if "left_out" in row:
+            print(f"{row['peer']:<16}  left out: {row['left_out']}")
+        else:
+            figures = (row["cpu_us_per_request"], row["ratio_to_forge"], row["requests_per_s"], row["rss_mb"])
+            print(f"{row['peer']:<16}{figures[0]:>16}{figures[1]:>10}{figures[2]:>12}{figures[3]:>8}")
+        if row.get("errors"):
+            raise SystemExit(f"{row['peer']} answered {row['errors']} requests with an error")
+
+
+if __name__ == "__main__":
+    main()
