@@ -1,0 +1,64 @@
+"""The artifact part of a registry over real HTTP, for tests of services that are installed without a registry."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from forge_common.artifacts import ArtifactStore
+
+
+class _Handler(BaseHTTPRequestHandler):
+    store: ArtifactStore
+
+    def do_PUT(self) -> None:
+        self.store.put(self._sha256(), self._body())
+        self._answer(HTTPStatus.CREATED)
+
+    def do_HEAD(self) -> None:
+        self._answer(HTTPStatus.OK if self.store.has(self._sha256()) else HTTPStatus.NOT_FOUND)
+
+    def do_GET(self) -> None:
+        if self.store.has(self._sha256()):
+            self._answer(HTTPStatus.OK, self.store.path(self._sha256()).read_bytes())
+        else:
+            self._answer(HTTPStatus.NOT_FOUND)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def _sha256(self) -> str:
+        return self.path.rpartition("/")[2]
+
+    def _body(self) -> Iterator[bytes]:
+        if length := self.headers.get("content-length"):
+            yield self.rfile.read(int(length))
+            return
+        while size := int(self.rfile.readline(), 16):
+            yield self.rfile.read(size)
+            self.rfile.readline()
+
+    def _answer(self, status: HTTPStatus, body: bytes = b"") -> None:
+        self.send_response(status)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+
+@contextlib.contextmanager
+def serve_artifacts(root: Path) -> Iterator[str]:
+    """A base URL on loopback whose `/v1/artifacts/{sha256}` is a store in `root`."""
+    handler = type("Handler", (_Handler,), {"store": ArtifactStore(root)})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

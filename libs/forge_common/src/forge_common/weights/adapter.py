@@ -1,0 +1,165 @@
+"""LoRA adapters in PEFT's layout, and merging them into the weights that they were trained on. Never into quantised ones."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+
+from forge_common.errors import Invalid
+from forge_common.weights.checkpoint import Checkpoint, model_config, with_rope_theta, write_safetensors
+from forge_common.weights.tokenizer import ModelFolderBroken, read_json
+
+WEIGHTS_FILE = "adapter_model.safetensors"
+CONFIG_FILE = "adapter_config.json"
+_PREFIX = "base_model.model."
+# A config that asks for one of these trains something that a plain B·A does not say.
+_MORE_THAN_LORA = ("use_dora", "use_rslora", "rank_pattern", "alpha_pattern", "modules_to_save", "lora_bias")
+
+
+class AdapterInvalid(Invalid):
+    """The folder is no LoRA adapter in PEFT's layout, or not one for this base."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One module's update is `scale · b @ a`: `a` (rank, in), `b` (out, rank)."""
+
+    a: NDArray[np.float32]
+    b: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """`pairs` by the base's tensor name, e.g. `model.layers.0.self_attn.q_proj.weight`."""
+
+    pairs: Mapping[str, Pair]
+    rank: int
+    alpha: float
+
+    @property
+    def scale(self) -> float:
+        return self.alpha / self.rank
+
+
+def read_adapter(folder: Path) -> Adapter:
+    """Raises AdapterInvalid."""
+    try:
+        config = read_json(folder / CONFIG_FILE)
+        tensors = Checkpoint(folder)
+    except ModelFolderBroken as error:
+        raise AdapterInvalid(f"{folder.name} is no adapter: {error.message}") from error
+    refused = [key for key in _MORE_THAN_LORA if config.get(key)]
+    if refused:
+        raise AdapterInvalid(f"the adapter uses {', '.join(refused)}", fix="train a plain LoRA")
+    halves: dict[str, dict[str, NDArray[np.float32]]] = {}
+    for name in tensors.names():
+        module, half = _split(name)
+        halves.setdefault(module, {})[half] = tensors.tensor(name)
+    pairs = {f"{module}.weight": _pair(module, found) for module, found in sorted(halves.items())}
+    ranks = {pair.a.shape[0] for pair in pairs.values()}
+    if ranks != {config.get("r")}:
+        raise AdapterInvalid(f"the tensors have ranks {sorted(ranks)}, the config says {config.get('r')}")
+    return Adapter(pairs=pairs, rank=int(config["r"]), alpha=float(config["lora_alpha"]))
+
+
+def write_adapter_folder(
+    folder: Path, adapter: Adapter, *, base_name: str, layers: Sequence[int] | None = None
+) -> None:
+    """Write `adapter` as PEFT does; `layers` names the transformer blocks it touches, None means all."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {
+        f"{_PREFIX}{name.removesuffix('.weight')}.lora_{half}.weight": np.ascontiguousarray(
+            getattr(pair, half.lower()), dtype=np.float32
+        )
+        for name, pair in adapter.pairs.items()
+        for half in ("A", "B")
+    }
+    save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+    config = {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": base_name,
+        "r": adapter.rank,
+        "lora_alpha": adapter.alpha,
+        "lora_dropout": 0.0,
+        "bias": "none",
+        "fan_in_fan_out": False,
+        "inference_mode": True,
+        "target_modules": sorted({name.split(".")[-2] for name in adapter.pairs}),
+        "layers_to_transform": None if layers is None else list(layers),
+    }
+    (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+class Merged:
+    """The base's tensors with the adapter's update added, computed in f32 as they are read."""
+
+    def __init__(self, base: Checkpoint, adapter: Adapter) -> None:
+        for name, pair in adapter.pairs.items():
+            if name not in base.stored:
+                raise AdapterInvalid(f"the adapter changes {name}, which the base model does not have")
+            update = (pair.b.shape[0], pair.a.shape[1])
+            if update != base.shape(name):
+                raise AdapterInvalid(
+                    f"the adapter's {name} is {update[0]}x{update[1]}, the base model's "
+                    + "x".join(map(str, base.shape(name))),
+                    fix="use the base model that the adapter was trained on",
+                )
+        self._base = base
+        self._adapter = adapter
+
+    def names(self) -> list[str]:
+        return self._base.names()
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        return self._base.shape(name)
+
+    def rows(self, name: str, start: int, stop: int) -> NDArray[np.float32]:
+        rows = self._base.rows(name, start, stop)
+        pair = self._adapter.pairs.get(name)
+        if pair is None:
+            return rows
+        return rows + np.float32(self._adapter.scale) * (pair.b[start:stop] @ pair.a)
+
+
+def merge(base_dir: Path, adapter_dir: Path, out_dir: Path) -> None:
+    """Write the base with the adapter merged in as a model folder of its own.
+
+    Numbers are added in f32; f32 tensors stay f32, 16-bit ones become f16 (bfloat16 would round most of the update
+    away). Raises AdapterInvalid, UnsupportedWeights.
+    """
+    base = Checkpoint(base_dir)
+    merged = Merged(base, read_adapter(adapter_dir))
+    out_dir.mkdir(parents=True, exist_ok=True)
+    for path in base_dir.iterdir():
+        if path.is_file() and path.suffix in {".json", ".jinja", ".txt", ".model"}:
+            shutil.copyfile(path, out_dir / path.name)
+    (out_dir / "model.safetensors.index.json").unlink(missing_ok=True)
+    dtypes = {
+        name: "F32" if stored.dtype in ("F32", "F64") else "F16" for name, stored in base.stored.items()
+    }
+    write_safetensors(out_dir / "model.safetensors", merged, dtypes)
+    kind = "float16" if "F16" in dtypes.values() else "float32"
+    config = with_rope_theta(model_config(base_dir)) | {"dtype": kind, "torch_dtype": kind}
+    (out_dir / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+
+
+def _split(name: str) -> tuple[str, str]:
+    for half in ("A", "B"):
+        suffix = f".lora_{half}.weight"
+        if name.startswith(_PREFIX) and name.endswith(suffix):
+            return name.removeprefix(_PREFIX).removesuffix(suffix), half
+    raise AdapterInvalid(f"the adapter holds {name}, which is no half of a LoRA pair")
+
+
+def _pair(module: str, halves: Mapping[str, NDArray[np.float32]]) -> Pair:
+    if set(halves) != {"A", "B"}:
+        raise AdapterInvalid(f"the adapter has only half of {module}")
+    return Pair(a=halves["A"], b=halves["B"])

@@ -1,0 +1,262 @@
+"""The EXPORT stage, the same for every trainer: GGUF files from trained weights, served once to see that they say the same.
+
+A file whose greedy answers differ from the trained weights' is refused, never uploaded.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from forge_common.artifacts import ArtifactClient
+from forge_common.contracts.base import ArtifactRef, Sha256
+from forge_common.contracts.dataset import DatasetManifest, DatasetRow
+from forge_common.contracts.domain import DeployMode, DomainDocument
+from forge_common.contracts.exchange import Message
+from forge_common.contracts.stages import ExportRequest, ExportResult, ParityProbe, Progress
+from forge_common.errors import ForgeError
+from forge_common.weights.base_model import resolve_base
+from forge_common.weights.gguf_writer import write_adapter, write_base
+from forge_common.weights.rows import as_chat, load_rows, with_system_prompt
+from forge_common.weights.tokenizer import ChatTokenizer
+
+Prompt = tuple[Message, ...]
+
+PROBE_TOKENS = 48
+DATASET_PROBES = 12
+# Longer questions would make the check slow on a 7B and say nothing more about the weights.
+PROBE_PROMPT_TOKENS = 1024
+GENERIC_PROMPTS = (
+    "Hello! Who are you?",
+    "Write a Python function that returns the square of n.",
+    "Name three colours.",
+    "What is 12 + 7?",
+)
+# The share of probes whose tokens must all be equal. f16 rounds almost nothing away; 8-bit weights turn some ties.
+MIN_EQUAL = {"f16": 0.9, "q8_0": 0.5}
+# A wrong permutation, scale or RoPE base shows in the first tokens; rounding shows late, where two tokens nearly tie.
+MIN_COMMON_TOKENS = {"f16": 4, "q8_0": 1}
+
+
+class ExportUnfaithful(ForgeError):
+    """llama.cpp answers differently from the trained weights, so the file must not be served."""
+
+
+class Greedy(NamedTuple):
+    """A greedy answer: `tokens` without the one that ended it, `first_logprob` of the first token (natural log)."""
+
+    tokens: tuple[int, ...]
+    text: str
+    first_logprob: float | None
+
+
+class Reference(Protocol):
+    """The trained weights, run by the trainer's own framework at full precision, never quantised."""
+
+    def greedy(
+        self,
+        base: Path,
+        prompts: Sequence[Prompt],
+        adapters: Sequence[Path | None],
+        max_tokens: int,
+    ) -> list[list[Greedy]]:
+        """For each of `adapters` (None: the bare base) the answers to all `prompts`, in order."""
+        ...
+
+
+class Beats(Protocol):
+    def progress(self, progress: Progress) -> None: ...
+
+    def check(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Parity:
+    """How llama.cpp's answers to the probes compare with the reference's."""
+
+    equal: int
+    asked: int
+    shortest_common: int
+    """Tokens in common in the worst answer that is not equal; PROBE_TOKENS when all are."""
+
+
+def export(
+    request: ExportRequest, artifacts: ArtifactClient, workdir: Path, beat: Beats, reference: Reference
+) -> ExportResult:
+    """Write, verify and upload what the request asks for. Bases stay under `workdir`, all else there is removed.
+
+    Raises ExportUnfaithful, and what reading the base and the adapter raises.
+    """
+    workdir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=workdir, prefix="export-") as folder:
+        base = resolve_base(request.base, artifacts, workdir)
+        return _export(request, artifacts, base, Path(folder), beat=beat, reference=reference)
+
+
+def _export(
+    request: ExportRequest,
+    artifacts: ArtifactClient,
+    base: Path,
+    workdir: Path,
+    *,
+    beat: Beats,
+    reference: Reference,
+) -> ExportResult:
+    started = time.monotonic()
+    tokenizer = ChatTokenizer(base)
+    prompts = probe_prompts(request.domain, _valid_rows(request.dataset, artifacts), tokenizer)
+    adapter = (
+        None if request.adapter is None else artifacts.fetch_bundle(request.adapter, workdir / "adapter")
+    )
+
+    _say(beat, 1, "asking the trained weights")
+    answers = reference.greedy(base, prompts, [None] if adapter is None else [None, adapter], PROBE_TOKENS)
+    _say(beat, 2, "writing GGUF")
+    files = _write(request, base, adapter, artifacts, workdir)
+    _say(beat, 3, "comparing with llama.cpp")
+    parity = _verify(files, prompts, answers[-1], tokenizer, request.domain.deploy.quant)
+    _say(beat, 4, "uploading")
+    return ExportResult(
+        base_gguf=request.base_gguf or artifacts.push(files.base, "gguf"),
+        adapter_gguf=_push(artifacts, files.adapter),
+        fused_gguf=_push(artifacts, files.fused),
+        base_probes=_probes(prompts, answers[0]),
+        probes=_probes(prompts, answers[1]) if adapter is not None else (),
+        verified=parity.equal,
+        compared=parity.asked,
+        seconds=round(time.monotonic() - started, 3),
+        versions={name: version(name) for name in ("gguf", "xllamacpp")},
+    )
+
+
+def probe_prompts(
+    domain: DomainDocument, rows: Sequence[DatasetRow], tokenizer: ChatTokenizer
+) -> list[Prompt]:
+    """A few questions that fit any domain and some spread evenly over `rows`, under the domain's system prompt."""
+    generic: list[Prompt] = [(Message(role="user", content=text),) for text in GENERIC_PROMPTS]
+    asked = [row.messages[:-1] for row in rows]
+    usable = [prompt for prompt in asked if _is_plain(prompt) and _is_short(prompt, tokenizer)]
+    step = max(1, len(usable) // DATASET_PROBES)
+    spread = usable[::step][:DATASET_PROBES]
+    return [with_system_prompt(prompt, domain.system_prompt) for prompt in generic + spread]
+
+
+def compare(expected: Sequence[Sequence[int]], got: Sequence[Sequence[int]]) -> Parity:
+    """Token by token, both without the token that ended the answer."""
+    pairs = list(zip(expected, got, strict=True))
+    differing = [_common(a, b) for a, b in pairs if list(a) != list(b)]
+    return Parity(
+        equal=len(pairs) - len(differing),
+        asked=len(pairs),
+        shortest_common=min(differing, default=PROBE_TOKENS),
+    )
+
+
+def judge(parity: Parity, quant: str, what: str) -> None:
+    """Raises ExportUnfaithful."""
+    if parity.asked == 0:
+        raise ExportUnfaithful(f"{what}: there was no probe to compare")
+    enough = parity.equal >= MIN_EQUAL[quant] * parity.asked
+    if enough and parity.shortest_common >= MIN_COMMON_TOKENS[quant]:
+        return
+    raise ExportUnfaithful(
+        f"{what}: llama.cpp gave the trained weights' tokens for {parity.equal} of {parity.asked} probes "
+        f"({MIN_EQUAL[quant]:.0%} needed), the worst differs after {parity.shortest_common} tokens",
+        fix="retry once; if it stays so, export with deploy.quant f16, and report the base model's name",
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Files:
+    base: Path
+    adapter: Path | None = None
+    fused: Path | None = None
+
+
+def _write(
+    request: ExportRequest, base: Path, adapter: Path | None, artifacts: ArtifactClient, workdir: Path
+) -> _Files:
+    domain, quant = request.domain, request.domain.deploy.quant
+    if request.base_gguf is not None:
+        base_gguf = artifacts.fetch(request.base_gguf.sha256)
+    else:
+        base_gguf = workdir / f"base-{quant}.gguf"
+        write_base(base, base_gguf, quant=quant, name=request.base.name)
+    if adapter is None:
+        return _Files(base_gguf)
+    if domain.deploy.mode is DeployMode.FUSED:
+        fused = workdir / f"fused-{quant}.gguf"
+        write_base(base, fused, quant=quant, name=domain.model_prefix, adapter=adapter)
+        return _Files(base_gguf, fused=fused)
+    adapter_gguf = workdir / "adapter.gguf"
+    write_adapter(base, adapter, adapter_gguf)
+    return _Files(base_gguf, adapter=adapter_gguf)
+
+
+def _verify(
+    files: _Files, prompts: list[Prompt], expected: list[Greedy], tokenizer: ChatTokenizer, quant: str
+) -> Parity:
+    from forge_engine import verify  # trainers have it; forge_common alone does not need it
+
+    what = "fused model" if files.fused else "adapter" if files.adapter else "base model"
+    served = verify.greedy(files.fused or files.base, prompts, adapter=files.adapter, max_tokens=PROBE_TOKENS)
+    for prompt, answer in zip(prompts, served, strict=True):
+        if list(answer.prompt) != tokenizer.prompt([as_chat(message) for message in prompt]):
+            raise ExportUnfaithful(
+                f"{what}: llama.cpp cuts a question into other tokens than the model was trained on",
+                fix="report the base model's name: its tokenizer or chat template is not exported right",
+            )
+    parity = compare(
+        [_answer(each.tokens, tokenizer.stop_ids) for each in expected],
+        [_answer(each.tokens, tokenizer.stop_ids) for each in served],
+    )
+    judge(parity, quant, what)
+    return parity
+
+
+def _valid_rows(dataset: Sha256 | None, artifacts: ArtifactClient) -> list[DatasetRow]:
+    if dataset is None:
+        return []
+    manifest = artifacts.read_json(dataset, DatasetManifest)
+    return load_rows(artifacts.fetch(manifest.valid.sha256))
+
+
+def _is_plain(prompt: Prompt) -> bool:
+    """Text alone: engines render tool calls each in their own spacing."""
+    return all(isinstance(message.content, str) and not message.tool_calls for message in prompt)
+
+
+def _is_short(prompt: Prompt, tokenizer: ChatTokenizer) -> bool:
+    return len(tokenizer.prompt([as_chat(message) for message in prompt])) <= PROBE_PROMPT_TOKENS
+
+
+def _answer(tokens: Sequence[int], stops: frozenset[int]) -> tuple[int, ...]:
+    end = next((i for i, token in enumerate(tokens) if token in stops), len(tokens))
+    return tuple(tokens[:end])[:PROBE_TOKENS]
+
+
+def _common(a: Sequence[int], b: Sequence[int]) -> int:
+    return next((i for i, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), min(len(a), len(b)))
+
+
+def _push(artifacts: ArtifactClient, path: Path | None) -> ArtifactRef | None:
+    return None if path is None else artifacts.push(path, "gguf")
+
+
+def _probes(prompts: list[Prompt], answers: list[Greedy]) -> tuple[ParityProbe, ...]:
+    return tuple(
+        ParityProbe(
+            messages=prompt, text=answer.text, tokens=answer.tokens, first_logprob=answer.first_logprob
+        )
+        for prompt, answer in zip(prompts, answers, strict=True)
+    )
+
+
+def _say(beat: Beats, step: int, message: str) -> None:
+    beat.check()
+    beat.progress(Progress(message=message, step=step, of=4))

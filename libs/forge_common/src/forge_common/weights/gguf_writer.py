@@ -1,0 +1,224 @@
+"""GGUF files from Hugging Face folders: a base (or a base with its adapter merged in), and an adapter of its own.
+
+Tensors stream through in blocks of rows, so that a 7B needs about as much memory as a nano. Raises ArchitectureUnknown.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from gguf import GGML_QUANT_VERSION, GGUFType, GGUFWriter, LlamaFileType, TokenType, quants
+from gguf import GGMLQuantizationType as Kind
+from gguf.constants import GGML_QUANT_SIZES, Keys
+from numpy.typing import NDArray
+
+from forge_common.weights.adapter import Merged, read_adapter
+from forge_common.weights.architectures import Architecture, architecture, word_splitter
+from forge_common.weights.checkpoint import (
+    Array,
+    Checkpoint,
+    Weights,
+    blocks,
+    fit,
+    model_config,
+    rope_theta,
+)
+from forge_common.weights.tokenizer import (
+    ChatTokenizer,
+    ModelFolderBroken,
+    chat_template,
+    read_json,
+    token_text,
+)
+
+Quant = Literal["f16", "q8_0"]
+
+_KINDS = {"f16": Kind.F16, "q8_0": Kind.Q8_0}
+_FILE_TYPES = {"f16": LlamaFileType.MOSTLY_F16, "q8_0": LlamaFileType.MOSTLY_Q8_0}
+_LOOKS_SPECIAL = re.compile(r"<[|｜].*[|｜]>")
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A tensor to be written: its name in the file and how its numbers are stored."""
+
+    name: str
+    source: str
+    shape: tuple[int, ...]
+    kind: Any
+
+    @property
+    def size(self) -> int:
+        per_block, block_bytes = GGML_QUANT_SIZES[self.kind]
+        return int(math.prod(self.shape) // per_block * block_bytes)
+
+
+def write_base(src: Path, out: Path, *, quant: Quant, name: str, adapter: Path | None = None) -> None:
+    """Write the model folder `src` as GGUF, with `adapter` merged in when given.
+
+    Matrices are stored as `quant`, vectors as f32. The file appears under its name only when it is whole.
+    """
+    base = Checkpoint(src)
+    weights: Weights = base if adapter is None else Merged(base, read_adapter(adapter))
+    arch = architecture(model_config(src))
+    partial = _partial(out)
+    writer = GGUFWriter(partial, arch.name)
+    writer.add_type(GGUFType.MODEL)
+    writer.add_name(name)
+    writer.add_file_type(_FILE_TYPES[quant])
+    writer.add_quantization_version(GGML_QUANT_VERSION)
+    _add_shape(writer, arch)
+    _add_tokenizer(writer, src, arch)
+    plan = _plan(weights, arch, _KINDS[quant])
+    _write(writer, plan, lambda tensor: _base_blocks(tensor, weights, arch))
+    partial.replace(out)
+
+
+def write_adapter(src_base: Path, adapter_dir: Path, out: Path) -> None:
+    """Write a PEFT adapter for the base in `src_base` as GGUF, its numbers as f16."""
+    adapter = read_adapter(adapter_dir)
+    Merged(Checkpoint(src_base), adapter)  # refuses an adapter of another base
+    arch = architecture(model_config(src_base))
+    halves: dict[str, Array] = {}
+    for name, pair in adapter.pairs.items():
+        order = arch.row_order(name)
+        gguf_name = arch.tensor_name(name)
+        halves[f"{gguf_name}.lora_a"] = pair.a
+        halves[f"{gguf_name}.lora_b"] = pair.b if order is None else pair.b[order]
+    partial = _partial(out)
+    writer = GGUFWriter(partial, arch.name)
+    writer.add_type(GGUFType.ADAPTER)
+    writer.add_string(Keys.Adapter.TYPE, "lora")
+    writer.add_float32(Keys.Adapter.LORA_ALPHA, adapter.alpha)
+    writer.add_file_type(LlamaFileType.MOSTLY_F16)
+    plan = [Planned(name, name, half.shape, Kind.F16) for name, half in halves.items()]
+    _write(writer, plan, lambda tensor: iter([halves[tensor.source]]))
+    partial.replace(out)
+
+
+def _partial(out: Path) -> Path:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    return out.with_name(out.name + ".partial")
+
+
+def _add_shape(writer: GGUFWriter, arch: Architecture) -> None:
+    config = arch.config
+    writer.add_block_count(config["num_hidden_layers"])
+    writer.add_context_length(config["max_position_embeddings"])
+    writer.add_embedding_length(config["hidden_size"])
+    writer.add_feed_forward_length(config["intermediate_size"])
+    writer.add_head_count(arch.heads)
+    writer.add_head_count_kv(arch.kv_heads)
+    writer.add_key_length(arch.head_width)
+    writer.add_value_length(arch.head_width)
+    writer.add_rope_dimension_count(arch.head_width)
+    writer.add_rope_freq_base(rope_theta(config))
+    writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
+    writer.add_vocab_size(config["vocab_size"])
+
+
+def _add_tokenizer(writer: GGUFWriter, src: Path, arch: Architecture) -> None:
+    """Byte-level BPE, `gpt2` in llama.cpp's words."""
+    tokenizer, config = read_json(src / "tokenizer.json"), read_json(src / "tokenizer_config.json")
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre(word_splitter(tokenizer))
+    texts, types = _vocabulary(tokenizer, int(arch.config["vocab_size"]))
+    writer.add_token_list(texts)
+    writer.add_token_types(types)
+    merges = tokenizer["model"]["merges"]
+    writer.add_token_merges([merge if isinstance(merge, str) else " ".join(merge) for merge in merges])
+    ids = {text: i for i, text in enumerate(texts)}
+    add = {
+        "bos_token": writer.add_bos_token_id,
+        "eos_token": writer.add_eos_token_id,
+        "pad_token": writer.add_pad_token_id,
+    }
+    for key, add_id in add.items():
+        if config.get(key):
+            add_id(ids[token_text(config[key])])
+    # Whether a text begins with the start token is the post-processor's business: ask it.
+    writer.add_add_bos_token(bool(ChatTokenizer(src).encode("", add_special_tokens=True)))
+    writer.add_chat_template(chat_template(src, config))
+
+
+def _vocabulary(tokenizer: dict[str, Any], size: int) -> tuple[list[str], list[int]]:
+    added = {token["id"]: token for token in tokenizer["added_tokens"]}
+    texts = {i: text for text, i in tokenizer["model"]["vocab"].items()}
+    texts |= {i: token["content"] for i, token in added.items()}
+    if max(texts) >= size:
+        raise ModelFolderBroken(f"the tokenizer has {max(texts) + 1} tokens, the model only {size}")
+    types = [_token_type(texts.get(i), added.get(i)) for i in range(size)]
+    return [texts.get(i, f"[PAD{i}]") for i in range(size)], types
+
+
+def _token_type(text: str | None, added: dict[str, Any] | None) -> int:
+    if text is None:
+        return int(TokenType.UNUSED)
+    if added is None:
+        return int(TokenType.NORMAL)
+    # llama.cpp shows user-defined tokens in answers; some folders forget to call their markers special.
+    is_control = added["special"] or _LOOKS_SPECIAL.fullmatch(text)
+    return int(TokenType.CONTROL if is_control else TokenType.USER_DEFINED)
+
+
+def _plan(weights: Weights, arch: Architecture, kind: Any) -> list[Planned]:
+    names = weights.names()
+    if not arch.is_tied and "lm_head.weight" not in names:
+        raise ModelFolderBroken("the base model has no lm_head.weight and its embeddings are not tied")
+    plan = [
+        Planned(arch.tensor_name(name), name, weights.shape(name), _stored_as(weights.shape(name), kind))
+        for name in names
+        if not (name == "lm_head.weight" and arch.is_tied) and not name.endswith("rotary_emb.inv_freq")
+    ]
+    factors = arch.rope_factors()
+    return plan if factors is None else [*plan, Planned("rope_freqs.weight", "", factors.shape, Kind.F32)]
+
+
+def _stored_as(shape: tuple[int, ...], kind: Any) -> Any:
+    if len(shape) == 1:
+        return Kind.F32
+    # A row must hold whole blocks; narrow models keep 16 bits there.
+    per_block, _ = GGML_QUANT_SIZES[kind]
+    return kind if shape[-1] % per_block == 0 else Kind.F16
+
+
+def _base_blocks(tensor: Planned, weights: Weights, arch: Architecture) -> Iterator[Array]:
+    if not tensor.source:
+        factors = arch.rope_factors()
+        assert factors is not None
+        yield factors
+        return
+    order = arch.row_order(tensor.source)
+    if order is not None:
+        yield weights.rows(tensor.source, 0, tensor.shape[0])[order]
+        return
+    for start, stop in blocks(tensor.shape):
+        yield weights.rows(tensor.source, start, stop)
+
+
+def _write(writer: GGUFWriter, plan: list[Planned], read: Any) -> None:
+    for tensor in plan:
+        writer.add_tensor_info(tensor.name, tensor.shape, np.dtype(np.float32), tensor.size, tensor.kind)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_ti_data_to_file()
+    (file,) = writer.fout
+    writer.write_padding(file, file.tell())
+    for tensor in plan:
+        for block in read(tensor):
+            _encode(block, tensor).tofile(file)
+        writer.write_padding(file, tensor.size)
+    writer.close()
+
+
+def _encode(block: Array, tensor: Planned) -> NDArray[Any]:
+    # Q8_0 keeps one f16 scale per 32 numbers, so what fits f16 fits it too.
+    fit(block, np.dtype(np.float32 if tensor.kind == Kind.F32 else np.float16), tensor.name)
+    encoded: NDArray[Any] = quants.quantize(np.ascontiguousarray(block, dtype=np.float32), tensor.kind)
+    return np.ascontiguousarray(encoded)

@@ -1,0 +1,153 @@
+"""Dataset rows as tokens, with a mask over what the assistant wrote. Rows are never cut: what is too long is counted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import JsonValue, ValidationError
+
+from forge_common.contracts.dataset import DatasetRow
+from forge_common.contracts.exchange import Message
+from forge_common.errors import Invalid
+from forge_common.weights.tokenizer import ChatTokens
+
+
+class RowInvalid(Invalid):
+    """A dataset row cannot be trained on."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRow:
+    """`loss_mask[i]` says that `tokens[i]` was written by the assistant, end-of-turn token included."""
+
+    tokens: tuple[int, ...]
+    loss_mask: tuple[bool, ...]
+
+    @property
+    def targets(self) -> int:
+        """How many tokens are trained on."""
+        return sum(self.loss_mask)
+
+
+@dataclass(frozen=True, slots=True)
+class EncodedRows:
+    """`too_long` rows have more than `max_tokens` tokens and were left out whole."""
+
+    rows: tuple[TokenRow, ...]
+    too_long: int
+    max_tokens: int
+
+
+def load_rows(path: Path) -> list[DatasetRow]:
+    """Rows of a JSON Lines file. Raises RowInvalid with the line's number."""
+    rows = []
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                rows.append(_parse(line, number))
+    return rows
+
+
+def encode_rows(
+    rows: Iterable[DatasetRow], tokenizer: ChatTokens, *, system_prompt: str, max_tokens: int
+) -> EncodedRows:
+    """Every row with the domain's system prompt, as the deployed model is asked."""
+    encoded = [encode_row(with_system_prompt(row.messages, system_prompt), tokenizer) for row in rows]
+    fitting = tuple(row for row in encoded if len(row.tokens) <= max_tokens)
+    return EncodedRows(rows=fitting, too_long=len(encoded) - len(fitting), max_tokens=max_tokens)
+
+
+def with_system_prompt(messages: Sequence[Message], system_prompt: str) -> tuple[Message, ...]:
+    """The conversation under the domain's system prompt; one of its own stays."""
+    if not system_prompt or any(message.role == "system" for message in messages):
+        return tuple(messages)
+    return (Message(role="system", content=system_prompt), *messages)
+
+
+def encode_row(messages: Sequence[Message], tokenizer: ChatTokens) -> TokenRow:
+    """Tokens and loss mask of one conversation.
+
+    What the assistant wrote is found by rendering every prefix with and without the answer, so that no
+    `{% generation %}` marks are needed. Text is cut into tokens at the borders of the answers, as the engine does
+    when it generates. Raises RowInvalid when the template shows nothing of the last answer.
+    """
+    chat = [as_chat(message) for message in messages]
+    text = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=False)
+    tokens: list[int] = []
+    mask: list[bool] = []
+    for piece, is_answer in _pieces(text, _answers(text, chat, tokenizer)):
+        ids = tokenizer.encode(piece, add_special_tokens=False)
+        tokens += ids
+        mask += [is_answer] * len(ids)
+    if not any(mask):
+        raise RowInvalid("the chat template shows nothing that the assistant wrote")
+    return TokenRow(tokens=tuple(tokens), loss_mask=tuple(mask))
+
+
+def as_chat(message: Message) -> dict[str, JsonValue]:
+    """The message as chat templates read it: text content, arguments of tool calls as objects."""
+    chat: dict[str, JsonValue] = {"role": message.role, "content": message.text()}
+    if message.tool_calls:
+        chat["tool_calls"] = [_with_parsed_arguments(call) for call in message.tool_calls]
+    optional: dict[str, str | None] = {
+        "name": message.name,
+        "tool_call_id": message.tool_call_id,
+        "reasoning_content": message.thinking,
+    }
+    return chat | {key: value for key, value in optional.items() if value is not None}
+
+
+def _answers(text: str, chat: list[dict[str, JsonValue]], tokenizer: ChatTokens) -> list[tuple[int, int]]:
+    """Where in `text` the assistant's answers stand, end-of-turn token included and the line break after it not."""
+    spans = []
+    for i, message in enumerate(chat):
+        if message["role"] != "assistant" or i == 0:  # an opening line answers nothing
+            continue
+        before = tokenizer.apply_chat_template(chat[:i], tokenize=False, add_generation_prompt=True)
+        after = tokenizer.apply_chat_template(chat[: i + 1], tokenize=False, add_generation_prompt=False)
+        end = len(after.rstrip())
+        # Some templates show earlier turns differently later on (Qwen3 drops their thinking): those are not trained on.
+        if len(before) < end and after.startswith(before) and text.startswith(after[:end]):
+            spans.append((len(before), end))
+    return spans
+
+
+def _pieces(text: str, spans: list[tuple[int, int]]) -> Iterable[tuple[str, bool]]:
+    done = 0
+    for start, end in spans:
+        yield text[done:start], False
+        yield text[start:end], True
+        done = end
+    yield text[done:], False
+
+
+def _with_parsed_arguments(call: dict[str, JsonValue]) -> dict[str, JsonValue]:
+    function = call.get("function")
+    if not isinstance(function, dict) or not isinstance(function.get("arguments"), str):
+        return call
+    # OpenAI's dialect carries arguments as JSON text; templates would quote it a second time.
+    try:
+        arguments = json.loads(str(function["arguments"]))
+    except ValueError:
+        return call
+    return {**call, "function": {**function, "arguments": arguments}}
+
+
+def _parse(line: str, number: int) -> DatasetRow:
+    try:
+        row = DatasetRow.model_validate_json(line)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise RowInvalid(
+            f"dataset line {number}: {where or 'line'}: {first['msg']}",
+            fix="build the dataset again; rows are conversations that end with the assistant's answer",
+        ) from error
+    if row.messages[-1].role != "assistant":
+        raise RowInvalid(
+            f"dataset line {number} ends with {row.messages[-1].role!r}, not with the assistant's answer"
+        )
+    return row
