@@ -1,0 +1,1 @@
+"""Alembic revisions of the schema `registry`; run by `python -m forge_registry migrate`."""

@@ -1,0 +1,41 @@
+"""Before a version goes live it is asked a known prompt in the engine: its deployment may be long ago, its model deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from forge_common.engine import Engine, EngineRefused
+from forge_registry.errors import PreflightRefused
+from forge_registry.models import Version
+from forge_registry.parity import agrees, longest, says_something
+
+Preflight = Callable[[Version], None]
+
+# A deployment tolerates probes that a near-tie tipped over, so one of several must agree.
+ASKED = 4
+ENGINE_FAULT = 500
+
+
+def check(engine: Engine, version: Version) -> None:
+    """Raises PreflightRefused with the reason, EngineUnavailable when the engine is away."""
+    try:
+        convinced = _convinced(engine, version)
+    except EngineRefused as error:
+        refusal = _refused(version, f"does not answer in the engine: {error.message}")
+        # A runner that crashed or is being restarted may answer next time; a model that is not there will not.
+        refusal.retryable = error.status >= ENGINE_FAULT
+        raise refusal from error
+    if not convinced:
+        raise _refused(version, "answers in the engine, but not what the trained weights answer")
+
+
+def _convinced(engine: Engine, version: Version) -> bool:
+    if not version.probes:
+        return says_something(engine, version.model)
+    cut_at = longest(version.probes)
+    return any(agrees(engine, version.model, probe, cut_at=cut_at) for probe in version.probes[:ASKED])
+
+
+def _refused(version: Version, why: str) -> PreflightRefused:
+    fix = f"retry run {version.run_id}, which deploys it again" if version.run_id else None
+    return PreflightRefused(f"{version.model} {why}", fix=fix)

@@ -1,0 +1,274 @@
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from forge_common.contracts.runs import AttemptState, Hardware, RollbackRequest, RunKind, RunRequest, RunState
+from forge_common.contracts.scorecard import Verdict
+from forge_common.contracts.stages import Heartbeat, StageKind
+from forge_common.errors import RemoteProblem
+
+pytestmark = pytest.mark.integration
+
+
+def test_a_training_run_goes_through_every_stage_and_ends_promoted(hand, registry):
+    hand.domain()
+
+    run = hand.train()
+
+    assert run.state is RunState.PROMOTED
+    assert [stage.kind for stage in run.stages] == list(StageKind)
+    assert (run.version, run.verdict, run.scorecard.verdict) == (1, Verdict.PROMOTE, Verdict.PROMOTE)
+    assert [(v.number, v.is_live, v.is_deployed, v.score) for v in registry.versions("tiny")] == [
+        (1, True, True, 84.0),
+        (0, False, True, None),
+    ]
+    assert [(p.version, p.previous, p.kind) for p in registry.promotions("tiny")] == [
+        (1, 0, "gate"),
+        (0, None, "manual"),
+    ]
+
+
+def test_v0_is_live_as_soon_as_it_is_deployed(hand, registry):
+    hand.domain()
+    run = hand.start()
+
+    hand.until(run, StageKind.EVALUATE)
+
+    promotion = registry.promotions("tiny")[0]
+    assert (promotion.version, promotion.reason) == (0, "first use")
+    claim = hand.claim(run)
+    assert (claim.request.candidate, claim.request.incumbent) == ("engie-tiny:v1", "engie-tiny:v0")
+
+
+@pytest.mark.parametrize("verdict", [Verdict.KEEP, Verdict.INCONCLUSIVE, Verdict.INSUFFICIENT_DATA])
+def test_any_other_verdict_than_promote_keeps_the_live_version(hand, registry, verdict):
+    hand.domain()
+
+    run = hand.train(verdict=verdict)
+
+    assert (run.state, run.verdict) == (RunState.KEPT, verdict)
+    assert [v.number for v in registry.versions("tiny") if v.is_live] == [0]
+
+
+def test_a_domain_without_benchmark_trains_and_is_kept_for_want_of_data(hand, registry):
+    hand.domain(benchmark=None)
+
+    run = hand.train()
+
+    assert (run.state, run.verdict) == (RunState.KEPT, Verdict.INSUFFICIENT_DATA)
+    assert [stage.kind for stage in run.stages] == list(StageKind)[:-1]
+    assert registry.versions("tiny")[0].is_deployed
+
+
+def test_a_base_run_makes_v0_live_and_a_second_one_changes_nothing(hand, registry):
+    hand.domain()
+
+    first = hand.finish(hand.start(kind=RunKind.BASE))
+    second = hand.finish(hand.start(kind=RunKind.BASE))
+
+    assert (first.state, second.state) == (RunState.PROMOTED, RunState.KEPT)
+    assert len(registry.promotions("tiny")) == 1
+
+
+def test_the_base_is_exported_once_and_v0_deployed_once(hand):
+    hand.domain()
+    hand.train()
+    run = hand.start()
+
+    hand.until(run, StageKind.EXPORT)
+    export = hand.step(run)
+    deploy = hand.claim(run)
+
+    assert export.request.base_gguf.sha256 == hand.upload("the base").sha256
+    assert [version.model for version in deploy.request.versions] == ["engie-tiny:v2"]
+
+
+def test_a_run_given_a_dataset_begins_with_training(hand):
+    hand.domain()
+    dataset = hand.upload("rows", "dataset")
+
+    run = hand.start(dataset=dataset.sha256)
+
+    claim = hand.claim(run)
+    assert claim.request.kind == StageKind.TRAIN
+    assert claim.request.dataset == dataset.sha256
+    assert hand.registry.run(run.id).state is RunState.TRAINING
+
+
+def test_a_dataset_that_is_not_stored_is_refused(hand):
+    hand.domain()
+
+    with pytest.raises(RemoteProblem) as refusal:
+        hand.start(dataset="0" * 64)
+
+    assert refusal.value.code == "artifact_missing"
+
+
+def test_an_evaluation_judges_a_version_against_the_live_one_and_promotes_nothing(hand, registry):
+    hand.domain()
+    hand.train()
+    hand.train(verdict=Verdict.KEEP)
+    run = hand.start(kind=RunKind.EVAL, version=2)
+
+    request = hand.claim(run).request
+    ended = hand.finish(run, Verdict.PROMOTE)
+
+    assert (request.candidate, request.incumbent) == ("engie-tiny:v2", "engie-tiny:v1")
+    assert (ended.state, ended.verdict) == (RunState.KEPT, Verdict.PROMOTE)
+    assert [v.number for v in registry.versions("tiny") if v.is_live] == [1]
+
+
+def test_a_verdict_against_a_version_that_is_not_live_any_more_promotes_nothing(hand, registry):
+    hand.domain()
+    hand.train()
+    run = hand.start()
+    hand.until(run, StageKind.EVALUATE)
+    claim = hand.claim(run)
+    registry.rollback("tiny", RollbackRequest())
+    hand.deliver(claim, hand.result(run, claim, Verdict.PROMOTE))
+
+    ended = registry.run(run.id)
+    assert ended.state is RunState.KEPT
+    assert [v.number for v in registry.versions("tiny") if v.is_live] == [0]
+
+
+def test_a_second_run_of_a_domain_is_refused_and_names_the_first(hand):
+    hand.domain()
+    first = hand.start()
+
+    with pytest.raises(RemoteProblem, match=first.id) as refusal:
+        hand.start()
+
+    assert (refusal.value.code, refusal.value.status) == ("run_already_active", 409)
+
+
+def test_many_starts_at_once_make_one_run(hand):
+    hand.domain()
+
+    def attempt(_):
+        try:
+            return hand.start().id
+        except RemoteProblem as refusal:
+            return refusal.code
+
+    with ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(attempt, range(12)))
+
+    assert answers.count("run_already_active") == 11
+
+
+def test_many_starts_with_one_idempotency_key_are_one_run(hand):
+    hand.domain()
+
+    with ThreadPoolExecutor(8) as pool:
+        runs = list(pool.map(lambda _: hand.start(idempotency_key="click").id, range(8)))
+
+    assert len(set(runs)) == 1
+
+
+def test_auto_hardware_takes_what_is_alive(hand):
+    hand.domain()
+
+    assert hand.start().hardware is Hardware.CPU
+
+
+def test_auto_hardware_is_refused_when_no_trainer_is_alive(registry, make):
+    registry.put_domain(make.document())
+
+    with pytest.raises(RemoteProblem) as refusal:
+        registry.start_run(RunRequest(domain="tiny"))
+
+    assert (refusal.value.code, refusal.value.status) == ("no_trainer_alive", 409)
+    assert "forge up" in refusal.value.fix
+
+
+def test_a_running_run_keeps_the_document_that_it_began_with(hand):
+    hand.domain()
+    run = hand.start()
+
+    hand.domain(system_prompt="Be verbose.")
+
+    assert hand.claim(run).request.domain.system_prompt == "Be brief."
+
+
+def test_cancel_ends_the_run_and_frees_the_domain(hand, registry):
+    hand.domain()
+    run = hand.start()
+    claim = hand.claim(run)
+
+    cancelled = registry.cancel_run(run.id)
+
+    assert cancelled.state is RunState.CANCELLED
+    assert cancelled.stages[0].attempts[0].state is AttemptState.FAILED
+    assert registry.heartbeat(claim.stage_id, Heartbeat(token=claim.token)).cancel
+    hand.deliver(claim, hand.result(run, claim, Verdict.PROMOTE))
+    assert registry.run(run.id).state is RunState.CANCELLED
+    assert hand.start().state is RunState.QUEUED
+
+
+def test_cancelling_a_finished_run_is_refused(hand, registry):
+    hand.domain()
+    run = hand.train()
+
+    with pytest.raises(RemoteProblem) as refusal:
+        registry.cancel_run(run.id)
+
+    assert refusal.value.code == "run_finished"
+
+
+def test_a_failure_that_cannot_be_retried_fails_the_run_with_its_fix(hand, registry):
+    hand.domain()
+    run = hand.start()
+
+    hand.fail(hand.claim(run), retryable=False)
+
+    failed = registry.run(run.id)
+    assert (failed.state, failed.error, failed.fix) == (RunState.FAILED, "it broke", "mend it")
+
+
+def test_a_retryable_failure_gets_three_attempts(hand, registry):
+    hand.domain()
+    run = hand.start()
+
+    for number in range(3):
+        assert registry.run(run.id).state is not RunState.FAILED
+        hand.fail(hand.claim(run, claim_id=f"c{number}"), retryable=True)
+
+    failed = registry.run(run.id)
+    assert failed.state is RunState.FAILED
+    assert [a.state for a in failed.stages[0].attempts] == [AttemptState.FAILED] * 3
+
+
+def test_retry_of_a_failed_run_goes_on_with_what_was_trained(hand, registry):
+    hand.domain()
+    run = hand.start()
+    hand.until(run, StageKind.EXPORT)
+    hand.fail(hand.claim(run), retryable=False)
+
+    again = registry.retry_run(run.id)
+
+    assert registry.retry_run(run.id).id == again.id
+    assert [stage.kind for stage in again.stages] == [StageKind.EXPORT]
+    assert hand.finish(again).state is RunState.PROMOTED
+
+
+def test_retry_of_a_run_that_did_not_fail_is_refused(hand, registry):
+    hand.domain()
+    run = hand.train()
+
+    with pytest.raises(RemoteProblem) as refusal:
+        registry.retry_run(run.id)
+
+    assert refusal.value.code == "run_finished"
+
+
+def test_runs_are_listed_newest_first_by_domain(hand, registry):
+    hand.domain()
+    hand.domain("other")
+    first, second = hand.train(), hand.train()
+    other = hand.start("other")
+
+    assert [run.id for run in registry.runs("tiny")] == [second.id, first.id]
+    assert registry.runs()[0].id == other.id

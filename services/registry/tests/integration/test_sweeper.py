@@ -1,0 +1,228 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import text
+
+from forge_common.contracts.runs import AttemptState, RunState
+from forge_common.contracts.scorecard import Verdict
+from forge_common.contracts.stages import Heartbeat, StageKind
+from forge_common.contracts.tasks import PREPARE, SWEEP
+from forge_common.db.session import session_scope
+from forge_common.errors import RemoteProblem
+from forge_registry.sweeper import sweep
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def pass_time(context):
+    """Moves everything that has happened into the past."""
+
+    def shift(**delta):
+        by = timedelta(**delta)
+        with session_scope(context.database) as session:
+            for table, columns in (
+                ("stages", ("lease_until", "suspected_at")),
+                ("attempts", ("rung_at",)),
+                ("runs", ("state_at",)),
+                ("outbox", ("due_at",)),
+            ):
+                for column in columns:
+                    session.execute(
+                        text(f"update registry.{table} set {column} = {column} - :by"), {"by": by}
+                    )
+
+    return shift
+
+
+def test_a_silent_worker_loses_its_stage_and_another_one_gets_it(hand, registry, context, pass_time):
+    hand.domain()
+    run = hand.start()
+    lost = hand.claim(run)
+
+    pass_time(seconds=31)
+    sweep(context)
+    pass_time(seconds=16)
+    sweep(context)
+    taken = hand.claim(run, worker="w2", claim_id="c2")
+
+    attempts = registry.run(run.id).stages[0].attempts
+    assert [(a.state, a.worker) for a in attempts] == [
+        (AttemptState.LOST, "w1"),
+        (AttemptState.CLAIMED, "w2"),
+    ]
+    assert taken.token > lost.token
+    assert taken.attempt == 2
+
+
+def test_a_worker_that_was_given_up_on_can_change_nothing_any_more(hand, registry, context, pass_time):
+    hand.domain()
+    run = hand.start()
+    lost = hand.claim(run)
+    pass_time(seconds=31)
+    sweep(context)
+    pass_time(seconds=16)
+    sweep(context)
+
+    for call in (
+        lambda: registry.heartbeat(lost.stage_id, Heartbeat(token=lost.token)),
+        lambda: hand.deliver(lost, hand.result(run, lost, Verdict.PROMOTE)),
+    ):
+        with pytest.raises(RemoteProblem) as refusal:
+            call()
+        assert refusal.value.code == "stale_token"
+
+
+def test_a_worker_that_speaks_again_after_an_outage_keeps_its_stage(hand, registry, context, pass_time):
+    hand.domain()
+    run = hand.start()
+    claim = hand.claim(run)
+
+    pass_time(hours=1)
+    sweep(context)
+    registry.heartbeat(claim.stage_id, Heartbeat(token=claim.token))
+    pass_time(seconds=16)
+    sweep(context)
+
+    assert registry.run(run.id).stages[0].attempts[0].state is AttemptState.CLAIMED
+
+
+def test_a_heartbeat_keeps_the_lease(hand, registry, context, pass_time):
+    hand.domain()
+    run = hand.start()
+    claim = hand.claim(run)
+
+    for _ in range(3):
+        pass_time(seconds=20)
+        sweep(context)
+        registry.heartbeat(claim.stage_id, Heartbeat(token=claim.token))
+
+    assert registry.run(run.id).stages[0].attempts[0].state is AttemptState.CLAIMED
+
+
+def test_three_lost_attempts_fail_the_run_with_the_reason(hand, registry, context, pass_time):
+    hand.domain()
+    run = hand.start()
+
+    for number in range(3):
+        hand.claim(run, claim_id=f"c{number}")
+        pass_time(seconds=31)
+        sweep(context)
+        pass_time(seconds=16)
+        sweep(context)
+
+    failed = registry.run(run.id)
+    assert failed.state is RunState.FAILED
+    assert "went silent during prepare" in failed.error
+    assert [a.state for a in failed.stages[0].attempts] == [AttemptState.LOST] * 3
+
+
+def test_a_bell_that_nobody_followed_rings_again_with_growing_pauses(
+    hand, context, pass_time, queued, eventually
+):
+    hand.domain()
+    hand.start()
+    eventually(lambda: len(queued(PREPARE.queue)) == 1)
+
+    pass_time(seconds=16)
+    sweep(context)
+    eventually(lambda: len(queued(PREPARE.queue)) == 2)
+    pass_time(seconds=16)
+    sweep(context)
+    assert len(queued(PREPARE.queue)) == 2
+    pass_time(seconds=16)
+    sweep(context)
+    eventually(lambda: len(queued(PREPARE.queue)) == 3)
+
+
+def test_a_claimed_stage_is_not_rung_again(hand, context, pass_time, queued, eventually):
+    hand.domain()
+    hand.claim(hand.start())
+    eventually(lambda: len(queued(PREPARE.queue)) == 1)
+
+    pass_time(seconds=16)
+    sweep(context)
+
+    assert len(queued(PREPARE.queue)) == 1
+
+
+def deciding(hand):
+    hand.domain()
+    run = hand.start()
+    hand.until(run, StageKind.EVALUATE)
+    hand.step(run, Verdict.PROMOTE)
+    return run
+
+
+def test_a_run_waits_in_deciding_and_rings_the_sweeper(hand, registry, queued, eventually):
+    run = deciding(hand)
+
+    assert registry.run(run.id).state is RunState.DECIDING
+    eventually(lambda: len(queued(SWEEP.queue)) == 1)
+
+
+def test_sweeping_twice_promotes_once(hand, registry, context):
+    run = deciding(hand)
+
+    sweep(context)
+    sweep(context)
+
+    assert registry.run(run.id).state is RunState.PROMOTED
+    assert [p.version for p in registry.promotions("tiny")] == [1, 0]
+
+
+def test_the_preflight_asks_the_version_in_the_engine_before_the_pointer_moves(hand, engine, context):
+    deciding(hand)
+    engine.calls.clear()
+
+    sweep(context)
+
+    asked = [body["model"] for path, body in engine.calls if path == "/api/chat"]
+    assert asked == ["engie-tiny:v1"]
+
+
+def test_a_promotion_waits_for_an_engine_that_falters(hand, registry, context, engine):
+    run = deciding(hand)
+
+    engine.broken = True
+    sweep(context)
+    assert registry.run(run.id).state is RunState.DECIDING
+    engine.broken = False
+    sweep(context)
+
+    assert registry.run(run.id).state is RunState.PROMOTED
+
+
+def test_a_promotion_does_not_wait_for_ever(hand, registry, context, engine, pass_time):
+    run = deciding(hand)
+    engine.broken = True
+
+    pass_time(minutes=6)
+    sweep(context)
+
+    failed = registry.run(run.id)
+    assert failed.state is RunState.FAILED
+    assert "not promoted" in failed.error
+
+
+def test_a_version_that_answers_something_else_is_not_promoted(hand, registry, context, engine):
+    run = deciding(hand)
+    engine.models["engie-tiny:v1"] = "the base, without its adapter"
+
+    sweep(context)
+
+    failed = registry.run(run.id)
+    assert failed.state is RunState.FAILED
+    assert "not what the trained weights answer" in failed.error
+    assert [v.number for v in registry.versions("tiny") if v.is_live] == [0]
+
+
+def test_a_version_that_is_gone_from_the_engine_is_not_promoted(hand, registry, context, engine):
+    run = deciding(hand)
+    del engine.models["engie-tiny:v1"]
+
+    sweep(context)
+
+    assert registry.run(run.id).state is RunState.FAILED

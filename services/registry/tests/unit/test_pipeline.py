@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from forge_common.contracts.runs import FINAL, NEXT, Hardware, RunKind, RunState
+from forge_common.contracts.scorecard import Verdict
+from forge_common.contracts.stages import BaseModelRef, StageKind
+from forge_registry import pipeline
+from forge_registry.errors import ImpossibleTransition, NothingToJudge, NoTrainerAlive
+from forge_registry.models import Version
+
+
+def plan(kind: RunKind, *, has_benchmark: bool = True, dataset: bool = False, adapter: bool = False):
+    """Walks a run from its first step to its decision; the stages and states it passes."""
+    step = pipeline.first_step(kind, has_benchmark=has_benchmark, dataset=dataset, adapter=adapter)
+    passed = [(step.stage, step.state)]
+    while step := pipeline.next_step(kind, step.stage, has_benchmark=has_benchmark):
+        passed.append((step.stage, step.state))
+    return passed
+
+
+def stages(*arguments, **named) -> list[StageKind]:
+    return [stage for stage, _ in plan(*arguments, **named)]
+
+
+def test_a_training_run_is_the_whole_loop():
+    assert stages(RunKind.TRAIN) == list(StageKind)
+
+
+def test_a_base_run_exports_and_deploys():
+    assert stages(RunKind.BASE) == [StageKind.EXPORT, StageKind.DEPLOY]
+
+
+def test_an_evaluation_run_only_evaluates():
+    assert stages(RunKind.EVAL) == [StageKind.EVALUATE]
+
+
+def test_a_given_dataset_skips_preparing():
+    assert stages(RunKind.TRAIN, dataset=True)[0] is StageKind.TRAIN
+
+
+def test_a_given_adapter_skips_training_too():
+    assert stages(RunKind.TRAIN, dataset=True, adapter=True)[0] is StageKind.EXPORT
+
+
+def test_without_a_benchmark_nothing_is_evaluated():
+    assert stages(RunKind.TRAIN, has_benchmark=False)[-1] is StageKind.DEPLOY
+
+
+def test_an_evaluation_without_a_benchmark_is_refused():
+    with pytest.raises(NothingToJudge, match="no benchmark"):
+        stages(RunKind.EVAL, has_benchmark=False)
+
+
+@pytest.mark.parametrize("kind", RunKind)
+@pytest.mark.parametrize("has_benchmark", [True, False])
+@pytest.mark.parametrize("done", [(False, False), (True, False), (True, True)])
+def test_every_way_through_a_run_is_in_the_transition_table(kind, has_benchmark, done):
+    if kind is RunKind.EVAL and not has_benchmark:
+        return
+    dataset, adapter = done
+    states = [state for _, state in plan(kind, has_benchmark=has_benchmark, dataset=dataset, adapter=adapter)]
+    walk = [RunState.QUEUED, *states, RunState.DECIDING, RunState.PROMOTED]
+
+    for now, then in itertools.pairwise(walk):
+        pipeline.check_transition("run_1", now, then)
+
+
+@pytest.mark.parametrize("now", RunState)
+def test_a_transition_that_is_not_in_the_table_is_a_bug(now):
+    for then in set(RunState) - NEXT[now]:
+        with pytest.raises(ImpossibleTransition, match=f"from {now} to {then}"):
+            pipeline.check_transition("run_1", now, then)
+
+
+@pytest.mark.parametrize("now", sorted(FINAL))
+def test_nothing_follows_a_final_state(now):
+    assert NEXT[now] == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("alive", "chosen"),
+    [
+        ({"train.cpu"}, Hardware.CPU),
+        ({"train.cpu", "train.mlx"}, Hardware.MLX),
+        ({"train.cpu", "train.mlx", "train.cuda"}, Hardware.CUDA),
+    ],
+)
+def test_auto_chooses_the_fastest_hardware_that_is_alive(alive, chosen):
+    assert pipeline.choose_hardware(Hardware.AUTO, RunKind.TRAIN, alive) is chosen
+
+
+@pytest.mark.parametrize("kind", [RunKind.TRAIN, RunKind.BASE])
+def test_auto_is_refused_when_no_trainer_is_alive(kind):
+    with pytest.raises(NoTrainerAlive, match="forge up"):
+        pipeline.choose_hardware(Hardware.AUTO, kind, {"evaluate", "deploy"})
+
+
+def test_an_evaluation_needs_no_trainer():
+    assert pipeline.choose_hardware(Hardware.AUTO, RunKind.EVAL, set()) is Hardware.AUTO
+
+
+def test_an_explicit_choice_may_wait_for_its_worker():
+    assert pipeline.choose_hardware(Hardware.CUDA, RunKind.TRAIN, set()) is Hardware.CUDA
+
+
+def test_the_training_request_names_dataset_and_base(document):
+    facts = pipeline.Facts(document=document, base=BaseModelRef(name="b"), dataset="d" * 64)
+
+    request = pipeline.request_for(StageKind.TRAIN, facts)
+
+    assert (request.kind, request.dataset, request.base.name) == ("train", "d" * 64, "b")
+
+
+def test_the_export_request_does_not_ask_for_a_base_that_is_there(document, make):
+    base = make.ref(b"base")
+    facts = pipeline.Facts(document=document, base=BaseModelRef(name="b"), base_gguf=base, adapter="a" * 64)
+
+    request = pipeline.request_for(StageKind.EXPORT, facts)
+
+    assert (request.base_gguf, request.adapter) == (base, "a" * 64)
+
+
+def version_of(make, **changes) -> Version:
+    fields = {
+        "domain": "tiny",
+        "number": 1,
+        "model": "engie-tiny:v1",
+        "base_gguf": make.ref(b"base"),
+        "parameters": {"temperature": 0.0},
+        "system_prompt": "Be brief.",
+        "probes": (make.probe("x"),),
+    }
+    return Version(**(fields | changes))
+
+
+def test_a_version_is_an_adapter_on_the_base(make):
+    adapter = make.ref(b"lora")
+
+    shown = pipeline.deployable(version_of(make, adapter_gguf=adapter))
+
+    assert (shown.gguf, shown.adapter) == (make.ref(b"base"), adapter)
+    assert (shown.system_prompt, shown.parameters) == ("Be brief.", {"temperature": 0.0})
+
+
+def test_a_fused_version_is_one_file(make):
+    fused = make.ref(b"fused")
+
+    shown = pipeline.deployable(version_of(make, fused_gguf=fused))
+
+    assert (shown.gguf, shown.adapter) == (fused, None)
+
+
+def decide(verdict: Verdict | None, kind=RunKind.TRAIN, judged_against: int | None = 3, live: int | None = 3):
+    return pipeline.decide(kind, verdict, judged_against=judged_against, live=live)
+
+
+def test_only_promote_promotes():
+    assert {verdict: decide(verdict).promote for verdict in Verdict} == {
+        Verdict.PROMOTE: True,
+        Verdict.KEEP: False,
+        Verdict.INCONCLUSIVE: False,
+        Verdict.INSUFFICIENT_DATA: False,
+    }
+
+
+def test_no_verdict_is_not_a_promotion():
+    assert not decide(None).promote
+
+
+def test_a_verdict_against_another_version_than_the_live_one_does_not_count():
+    decision = decide(Verdict.PROMOTE, judged_against=3, live=4)
+
+    assert not decision.promote
+    assert "judged against v3, but v4 is live now" in decision.reason
+
+
+def test_an_evaluation_promotes_nothing():
+    assert not decide(Verdict.PROMOTE, kind=RunKind.EVAL).promote
