@@ -1,0 +1,57 @@
+"""`python -m forge_collector [serve|worker|migrate]`."""
+
+from __future__ import annotations
+
+import argparse
+
+from forge_collector.settings import Settings
+from forge_common.errors import Conflict, ForgeError
+from forge_common.logging import configure
+
+
+class CannotListen(Conflict):
+    """Host and port are taken, or not ours to take."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="forge_collector", description="Data in: capture, curate, datasets."
+    )
+    parser.add_argument("command", nargs="?", choices=("serve", "worker", "migrate"), default="serve")
+    command = parser.parse_args().command
+    settings = Settings()
+    configure("collector", settings)
+    try:
+        {"serve": _serve, "worker": _worker, "migrate": _migrate}[command](settings)
+    except ForgeError as error:
+        raise SystemExit(str(error)) from None
+
+
+def _serve(settings: Settings) -> None:
+    from forge_collector.app import create_server
+
+    server = create_server(settings)
+    try:
+        server.run(settings.host, settings.port)
+    except OSError as error:
+        raise CannotListen(
+            f"cannot listen on {settings.host}:{settings.port}: {error.strerror}",
+            fix="stop what listens there, or set FORGE_COLLECTOR_PORT",
+        ) from error
+
+
+def _worker(settings: Settings) -> None:
+    from forge_collector.worker import run
+
+    run(settings)
+
+
+def _migrate(settings: Settings) -> None:
+    from forge_collector.models import SCHEMA
+    from forge_common.db.migrate import upgrade
+
+    upgrade(settings.database_url, package="forge_collector", schema=SCHEMA)
+
+
+if __name__ == "__main__":
+    main()

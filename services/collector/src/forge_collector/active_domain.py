@@ -1,0 +1,69 @@
+"""Which domain unmarked traffic belongs to: the registry's active one, or the last one heard of while it is away."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+from forge_common.errors import ForgeError
+from forge_common.http.registry import RegistryClient
+from forge_common.logging import get_logger
+
+log = get_logger()
+
+# How stale the answer may be where the registry has no news of its pointers to end the wait.
+POLL_S = 2.0
+# A registry that answers every question at once must not be asked in a circle.
+BREATH_S = 0.25
+BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)
+
+
+class ActiveDomain:
+    """Follows the registry in a thread. Calling it costs nothing and never fails."""
+
+    def __init__(self, registry: RegistryClient, memory: Path, *, fallback: str) -> None:
+        self._registry, self._memory = registry, memory
+        self._name = memory.read_text().strip() if memory.exists() else fallback
+        self._stopped = threading.Event()
+        self._revision: int | None = None
+        self._thread = threading.Thread(target=self._follow, name="active-domain", daemon=True)
+
+    def __call__(self) -> str:
+        return self._name
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        # Not joined: it may be inside a long poll, and holds nothing.
+        self._stopped.set()
+
+    def refresh(self) -> None:
+        """Ask once, after waiting for news where the registry can hold the question. Raises ForgeError."""
+        if self._revision is not None:
+            pointers = self._registry.pointers(after=self._revision, wait_s=POLL_S)
+        else:
+            pointers = self._registry.pointers()
+        self._revision = pointers.revision
+        self._take(self._registry.active_domain())
+
+    def _take(self, name: str) -> None:
+        if name != self._name:
+            log.info("active_domain.changed", domain=name, previous=self._name)
+            self._name = name
+            aside = self._memory.with_suffix(".new")
+            aside.write_text(name)
+            aside.replace(self._memory)
+
+    def _follow(self) -> None:
+        failures = 0
+        while not self._stopped.is_set():
+            try:
+                self.refresh()
+                failures = 0
+                self._stopped.wait(BREATH_S)
+            except (ForgeError, OSError) as error:
+                pause = BACKOFF_S[min(failures, len(BACKOFF_S) - 1)]
+                failures += 1
+                log.info("registry.awaited", reason=str(error), domain=self._name)
+                self._stopped.wait(pause)

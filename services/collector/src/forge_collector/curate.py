@@ -1,0 +1,221 @@
+"""From exchanges to training rows: ordered filters, each with a counted reason, and a stable split. Pure.
+
+It never repairs a row and never guesses: an exchange is kept as it was, or dropped for the first reason that applies.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from forge_collector.benchmark_overlap import Benchmark, digest
+from forge_common.contracts.dataset import DatasetRow, FilterCount
+from forge_common.contracts.domain import DataRules
+from forge_common.contracts.exchange import Exchange, Message
+
+OK = 200
+_FINISHED = frozenset({"stop", "tool_calls", "function_call", "end_turn", "stop_sequence", "tool_use", None})
+# Only at the beginning: an answer that speaks of refusals later on is none.
+_REFUSAL_WINDOW = 200
+_REFUSAL = re.compile(
+    r"(?i)\b(?:I(?:'|’)?m sorry,? but|I am sorry,? but|I apologi[sz]e,? but|I (?:can(?:no|'|’)t|am unable to|am not able to"
+    r"|won(?:'|’)t be able to|will not) (?:help|assist|comply|provide|fulfil|continue|do that|answer)"
+    r"|I must decline|as an AI(?: language)? model,? I)"
+)
+_CODE_BLOCK = re.compile(r"^ {0,3}(?:```|~~~).*\n[\s\S]*?^ {0,3}(?:```|~~~)", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """An exchange and the last word of a person on it."""
+
+    exchange: Exchange
+    thumb: int | None = None
+    corrected: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """A candidate as a row, with what the filters look at."""
+
+    row: DatasetRow
+    conversation: str
+    prompt: str
+    answer: str
+    has_calls: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Curated:
+    """`seen` candidates went in; `dropped` says why some did not come out. Rows are in the order of the candidates."""
+
+    train: tuple[DatasetRow, ...]
+    valid: tuple[DatasetRow, ...]
+    seen: int
+    dropped: tuple[FilterCount, ...]
+    conversations: int
+
+
+Check = Callable[[Sample], str | None]
+
+
+def curate(
+    candidates: Iterable[Candidate], rules: DataRules, *, benchmark: Benchmark | None = None, seed: int = 0
+) -> Curated:
+    """Filter, deduplicate, exclude the benchmark, split by conversation."""
+    dropped: Counter[str] = Counter()
+    samples: list[Sample] = []
+    checks = _sample_checks(rules, benchmark)
+    seen = 0
+    for candidate in candidates:
+        seen += 1
+        reason = _exchange_reason(candidate)
+        if reason is None:
+            sample = _sample(candidate)
+            reason = next((found for check in checks if (found := check(sample))), None)
+            if reason is None:
+                samples.append(sample)
+        if reason is not None:
+            dropped[reason] += 1
+    kept = _without_superseded(samples)
+    if len(kept) < len(samples):
+        dropped["superseded"] = len(samples) - len(kept)
+    train, valid = split(kept, rules.valid_fraction, seed)
+    return Curated(
+        train=tuple(sample.row for sample in train),
+        valid=tuple(sample.row for sample in valid),
+        seen=seen,
+        dropped=tuple(FilterCount(reason=reason, rows=rows) for reason, rows in sorted(dropped.items())),
+        conversations=len({sample.conversation for sample in kept}),
+    )
+
+
+def split(samples: Sequence[Sample], valid_fraction: float, seed: int) -> tuple[list[Sample], list[Sample]]:
+    """Train and valid, by a hash of the conversation: a conversation keeps its side when data are added.
+
+    With at least two conversations neither side is empty: the one nearest to the border moves.
+    """
+    shares = {sample.conversation: _share(sample.conversation, seed) for sample in samples}
+    valid = {conversation for conversation, share in shares.items() if share < valid_fraction}
+    if len(shares) > 1:
+        valid = (valid or {min(shares, key=shares.__getitem__)}) - (
+            {max(shares, key=shares.__getitem__)} if len(valid) == len(shares) else set()
+        )
+    return (
+        [sample for sample in samples if sample.conversation not in valid],
+        [sample for sample in samples if sample.conversation in valid],
+    )
+
+
+def _exchange_reason(candidate: Candidate) -> str | None:
+    exchange = candidate.exchange
+    if exchange.status != OK:
+        return "status"
+    if not exchange.complete:
+        return "incomplete"
+    if exchange.finish_reason not in _FINISHED:
+        return "finish_reason"
+    if candidate.thumb == -1 and not candidate.corrected:
+        return "thumb_down"
+    if exchange.messages[-1].role == "assistant":
+        return "prefilled"
+    return None
+
+
+def _sample_checks(rules: DataRules, benchmark: Benchmark | None) -> list[Check]:
+    """In order; the first that names a reason decides."""
+    checks: list[Check] = [
+        _empty,
+        lambda sample: _length(sample, rules),
+        lambda sample: _code(sample) if rules.require_code_blocks else None,
+        _refusal,
+    ]
+    if benchmark is not None:
+        checks.append(lambda sample: _benchmark(sample, benchmark, same_family=rules.allow_same_family))
+    if rules.dedup_by_hash:
+        checks.append(_Duplicates())
+    return checks
+
+
+def _empty(sample: Sample) -> str | None:
+    if not sample.prompt.strip():
+        return "empty_prompt"
+    return None if sample.answer.strip() or sample.has_calls else "empty_answer"
+
+
+def _length(sample: Sample, rules: DataRules) -> str | None:
+    if len(sample.prompt) < rules.min_prompt_length:
+        return "prompt_too_short"
+    if len(sample.answer) < rules.min_response_length and not sample.has_calls:
+        return "answer_too_short"
+    return "answer_too_long" if len(sample.answer) > rules.max_response_length else None
+
+
+def _code(sample: Sample) -> str | None:
+    return None if sample.has_calls or _CODE_BLOCK.search(sample.answer) else "no_code_block"
+
+
+def _refusal(sample: Sample) -> str | None:
+    return "refusal" if _REFUSAL.search(sample.answer[:_REFUSAL_WINDOW]) else None
+
+
+def _benchmark(sample: Sample, benchmark: Benchmark, *, same_family: bool) -> str | None:
+    if benchmark.has_prompt(sample.prompt):
+        return "benchmark_exact"
+    if not same_family and benchmark.is_near(sample.prompt, sample.answer):
+        return "benchmark_near"
+    return None
+
+
+class _Duplicates:
+    """The first of several exchanges with the same prompt stays; whether the others answered the same is told apart."""
+
+    def __init__(self) -> None:
+        self._answers: dict[bytes, bytes] = {}
+
+    def __call__(self, sample: Sample) -> str | None:
+        prompt, answer = digest(_conversation_text(sample.row.messages[:-1])), digest(sample.answer)
+        first = self._answers.setdefault(prompt, answer)
+        if first is answer:
+            return None
+        return "duplicate" if first == answer else "duplicate_prompt"
+
+
+def _without_superseded(samples: list[Sample]) -> list[Sample]:
+    """Leave out what a later turn of the same conversation repeats: trainers learn every answer in a row, each once."""
+    repeated = {
+        digest(_conversation_text(messages[: i + 1]))
+        for messages in (sample.row.messages for sample in samples)
+        for i, message in enumerate(messages[:-1])
+        if message.role == "assistant"
+    }
+    return [s for s in samples if digest(_conversation_text(s.row.messages)) not in repeated]
+
+
+def _sample(candidate: Candidate) -> Sample:
+    exchange = candidate.exchange
+    answer = exchange.answer
+    if candidate.corrected:
+        answer = Message(role="assistant", content=candidate.corrected)
+    row = DatasetRow(
+        messages=(*exchange.messages, answer), source=exchange.id, group=exchange.task_type or "domain"
+    )
+    prompt = next((m.text() for m in reversed(exchange.messages) if m.role == "user"), "")
+    return Sample(row, exchange.conversation_id, prompt, answer.text(), bool(answer.tool_calls))
+
+
+def _conversation_text(messages: Sequence[Message]) -> str:
+    # Not the system prompt: clients put the date and their own version there.
+    return "\n".join(
+        f"{m.role}: {m.text()}{m.tool_calls or ''}{m.tool_call_id or ''}"
+        for m in messages
+        if m.role != "system"
+    )
+
+
+def _share(conversation: str, seed: int) -> float:
+    value = hashlib.sha256(f"{seed}:{conversation}".encode()).digest()[:8]
+    return int.from_bytes(value, "big") / 2**64

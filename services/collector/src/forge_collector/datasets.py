@@ -1,0 +1,94 @@
+"""Builds the immutable dataset artifact of a domain: two row files and a manifest that names them by hash."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from sqlalchemy import Engine
+
+from forge_collector import repository
+from forge_collector.benchmark_overlap import Benchmark
+from forge_collector.curate import Curated, curate
+from forge_common.artifacts import ArtifactClient
+from forge_common.contracts.base import ArtifactRef, Sha256
+from forge_common.contracts.dataset import DatasetManifest, DatasetRow
+from forge_common.contracts.domain import DomainDocument
+from forge_common.contracts.exchange import Origin
+from forge_common.contracts.stages import Progress
+from forge_common.db.session import session_scope
+from forge_common.errors import Conflict
+
+KIND = "dataset"
+ROWS = "dataset-rows"
+Report = Callable[[Progress], None]
+
+
+class DatasetTooSmall(Conflict):
+    """There is not enough to train on, and the filters say why."""
+
+    def __init__(self, *, have: int, need: int, domain: str, dropped: str = "") -> None:
+        super().__init__(
+            f"domain {domain!r} has {have} training examples, needs {need}{dropped}",
+            fix="capture more traffic through the collector, or lower data.min_examples of the domain",
+        )
+        self.have, self.need, self.domain = have, need, domain
+
+
+def build(
+    engine: Engine,
+    artifacts: ArtifactClient,
+    domain: DomainDocument,
+    *,
+    benchmark: Sha256 | None,
+    seed: int = 0,
+    origins: Sequence[Origin] = (),
+    report: Report = lambda _: None,
+) -> tuple[ArtifactRef, DatasetManifest]:
+    """Curate what was captured for `domain` and store it as an artifact. The same data give the same hash.
+
+    Raises DatasetTooSmall, and DependencyDown where database or registry are away.
+    """
+    excluded = Benchmark.parse(artifacts.fetch(benchmark).read_bytes()) if benchmark else None
+    report(Progress(message="reading exchanges"))
+    with session_scope(engine) as session:
+        curated = curate(
+            repository.candidates(session, domain.id, origins), domain.data, benchmark=excluded, seed=seed
+        )
+    _check_size(curated, domain)
+    report(Progress(message="storing rows", metrics={"train_rows": len(curated.train), "seen": curated.seen}))
+    manifest = _manifest(artifacts, domain, curated, benchmark, seed)
+    ref = artifacts.push_bytes(manifest.model_dump_json().encode(), KIND)
+    with session_scope(engine) as session:
+        repository.save_dataset(session, ref.sha256, ref.size, manifest)
+    return ref, manifest
+
+
+def _check_size(curated: Curated, domain: DomainDocument) -> None:
+    have, need = len(curated.train), domain.data.min_examples
+    if have < need or not curated.valid:
+        counts = ", ".join(f"{count.rows} {count.reason}" for count in curated.dropped)
+        dropped = f" ({curated.seen} captured; dropped: {counts or 'none'})"
+        raise DatasetTooSmall(have=have, need=need, domain=domain.id, dropped=dropped)
+
+
+def _manifest(
+    artifacts: ArtifactClient, domain: DomainDocument, curated: Curated, benchmark: Sha256 | None, seed: int
+) -> DatasetManifest:
+    return DatasetManifest(
+        domain=domain.id,
+        train=artifacts.push_bytes(as_lines(curated.train), ROWS),
+        valid=artifacts.push_bytes(as_lines(curated.valid), ROWS),
+        train_rows=len(curated.train),
+        valid_rows=len(curated.valid),
+        seen=curated.seen,
+        dropped=curated.dropped,
+        conversations=curated.conversations,
+        seed=seed,
+        benchmark=benchmark,
+        same_family_allowed=domain.data.allow_same_family,
+    )
+
+
+def as_lines(rows: Iterable[DatasetRow]) -> bytes:
+    """JSON lines, fields in the contract's order."""
+    return b"".join(row.model_dump_json(exclude_none=True).encode() + b"\n" for row in rows)

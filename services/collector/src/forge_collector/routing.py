@@ -1,0 +1,108 @@
+"""Which request goes where: our own API, an upstream with a tap, or nowhere. Pure; called in the event loop.
+
+Paths may begin with `/k/{key}`, `/d/{domain}` and a dialect's name, in this order; all are optional and taken off.
+"""
+
+from __future__ import annotations
+
+import hmac
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from forge_collector.capture import Capture
+from forge_collector.dialects.dialect import Dialect
+from forge_collector.recorder import Context, Recorder, new_exchange_id
+from forge_common.errors import Forbidden, Invalid, NotFound
+from forge_common.http.proxy import Decision, Forward, Header, Local, RequestHead, Upstream
+
+OWN_API = "/forge"
+_PREFIXES = re.compile(rb"(?:/k/(?P<key>[^/?]+))?(?:/d/(?P<domain>[^/?]+))?")
+_SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_CONVERSATION = re.compile(rb"[\x21-\x7e]{1,128}")
+
+
+class KeyRequired(Forbidden):
+    status = 401
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """One dialect and where its requests go. `root` is what its paths begin with, and the upstream's URL ends with."""
+
+    dialect: Dialect
+    root: bytes
+    upstream: Upstream
+
+
+class Router:
+    def __init__(self, lanes: Mapping[str, Lane], recorder: Recorder, *, key: str | None) -> None:
+        self._lanes = lanes
+        self._recorder = recorder
+        self._key = key.encode() if key else None
+
+    def __call__(self, head: RequestHead) -> Decision:
+        if head.path == OWN_API or head.path.startswith(f"{OWN_API}/"):
+            return Local()
+        prefixes = _PREFIXES.match(head.target)
+        assert prefixes is not None  # the pattern matches nothing, too
+        self._admit(prefixes["key"] or head.get(b"x-forge-key"))
+        lane, target = self._lane(head.target[prefixes.end() :])
+        forward = Forward(upstream=lane.upstream, target=target, headers=_without_ours(head.headers))
+        path = target.partition(b"?")[0].decode("latin-1")
+        if lane.dialect.captures(head.method, path):
+            context = self._context(head, lane, prefixes["domain"])
+            forward.tap = Capture(self._recorder, lane.dialect, context)
+            forward.response_headers = ((b"x-forge-exchange-id", context.exchange_id.encode()),)
+        return forward
+
+    def _admit(self, given: bytes | None) -> None:
+        if self._key is not None and not hmac.compare_digest(given or b"", self._key):
+            raise KeyRequired(
+                "this collector needs the Forge's key",
+                fix="send it as the x-forge-key header, or put /k/<key> before the path",
+            )
+
+    def _lane(self, target: bytes) -> tuple[Lane, bytes]:
+        for name, lane in self._lanes.items():
+            named = target.removeprefix(b"/" + name.encode())
+            for path in (named, target):
+                rest = path.removeprefix(lane.root)
+                if path.startswith(lane.root) and rest[:1] in (b"", b"/", b"?"):
+                    return lane, rest if rest.startswith(b"/") else b"/" + rest
+        raise NotFound(
+            "no dialect has that path",
+            code="path_unknown",
+            fix="point an OpenAI client's base URL at /v1; the collector's own API is below /forge/v1",
+        )
+
+    def _context(self, head: RequestHead, lane: Lane, domain: bytes | None) -> Context:
+        conversation = head.get(b"x-forge-conversation")
+        return Context(
+            exchange_id=new_exchange_id(),
+            dialect=lane.dialect.name,
+            upstream=f"{lane.upstream.scheme}://{lane.upstream.host}:{lane.upstream.port}",
+            domain=_domain(domain or head.get(b"x-forge-domain")),
+            conversation=conversation.decode()
+            if conversation and _CONVERSATION.fullmatch(conversation)
+            else None,
+        )
+
+
+def make_lane(dialect: Dialect, root: str, upstream_url: str) -> Lane:
+    return Lane(dialect, root.encode(), Upstream.parse(upstream_url))
+
+
+def _domain(given: bytes | None) -> str | None:
+    name = (given or b"").decode("latin-1").strip().lower()
+    if not name:
+        return None
+    if not _SLUG.fullmatch(name):
+        raise Invalid(f"{name[:80]!r} is no domain id", fix="use a domain of `forge domain`, e.g. coding")
+    return name
+
+
+def _without_ours(headers: list[Header]) -> list[Header] | None:
+    """The headers without what is meant for the Forge alone; None where nothing is."""
+    kept = [header for header in headers if not header[0].lower().startswith(b"x-forge-")]
+    return kept if len(kept) < len(headers) else None
