@@ -1,0 +1,6 @@
+"""Scorers: each looks at one answer and returns a Score with its reasons, or says that it cannot decide."""
+
+from forge_evaluator.scorers.compose import score
+from forge_evaluator.scorers.score import Answered, Score
+
+__all__ = ["Answered", "Score", "score"]

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from forge_common.errors import NotFound
+from forge_evaluator.benchmarks import BenchmarkUnusable, Case, CodeCheck, ExactCheck, load, read, shipped
+
+SEEDS_OWN = {
+    "id": "py-1", "category": "python", "language": "python", "prompt": "Write add(a, b).", "requirements": ["def"],
+    "test_cases": [{"code": "print(add(1, 2))", "expected": "3"}], "gold_answer": "```python\ndef add(a, b): return a + b\n```",
+}  # fmt: skip
+
+
+def lines(*tasks):
+    return "\n".join(json.dumps(task) for task in tasks).encode()
+
+
+def test_the_seeds_format_loads_unchanged_and_is_unscored():
+    (task,) = read(lines(SEEDS_OWN)).tasks
+
+    assert (task.id, task.group, task.requirements, task.check) == ("py-1", "python", ("def",), None)
+
+
+def test_a_check_may_stand_inside_test_cases_or_beside():
+    check = {"kind": "code", "entry_point": "f", "tests": [{"args": [1], "expected": 2}]}
+    inside = {"id": "a", "prompt": "p", "test_cases": check}
+    beside = {"id": "b", "prompt": "p", "domain_group": "coding", **check}
+    exact = {"id": "c", "prompt": "p", "kind": "exact", "expected": "x"}
+
+    first, second, third = read(lines(inside, beside, exact)).tasks
+
+    assert first.check == second.check == CodeCheck(entry_point="f", tests=(Case(args=(1,), expected=2),))
+    assert second.group == "coding"
+    assert third.check == ExactCheck(expected="x")
+
+
+def test_the_manifest_names_the_bytes_and_counts():
+    benchmark = read(shipped("nano"))
+
+    assert benchmark.manifest.tasks == benchmark.manifest.scored == sum(benchmark.manifest.groups.values())
+    assert benchmark.manifest.groups["coding"] == 102
+    assert benchmark.manifest.kinds.keys() == {"code", "exact"}
+
+
+@pytest.mark.parametrize(
+    ("data", "complaint"),
+    [
+        (b"", "no tasks"),
+        (b"{", "line 1 is no JSON"),
+        (b'{"id": "a", "prompt": "p"}\n\n{"id": "b"}', "line 3: prompt"),
+        (b'{"id": "a", "prompt": "p"}\n{"id": "a", "prompt": "p"}', "ids occur twice: a"),
+        (b"\xff\xfe", "not UTF-8"),
+        (b"[1, 2]", "line 1"),
+        (b"[" * 200_000, "line 1"),
+        (
+            b'{"id": "a", "prompt": "p", "kind": "code", "entry_point": "f()", "tests": []}',
+            "line 1: check.code",
+        ),
+        (b'{"id": "a", "prompt": "p", "kind": "magic"}', "line 1: check"),
+    ],
+)
+def test_a_broken_file_is_refused_with_its_line(data, complaint):
+    with pytest.raises(BenchmarkUnusable, match=complaint):
+        read(data)
+
+
+def test_a_missing_file_is_not_found(tmp_path):
+    with pytest.raises(NotFound):
+        load(tmp_path / "none.jsonl")
+    with pytest.raises(NotFound):
+        shipped("nowhere")
