@@ -1,0 +1,64 @@
+"""Which rows are trained on in which step. A pure function of seed and step, so that a resumed training goes on exactly."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Iterator, Sequence
+
+from forge_common.contracts.domain import TrainingRules
+
+# Rows of similar length share a batch when drawn from a window of so many batches: wider pads less but mixes less.
+WINDOW = 16
+
+
+class BatchPlan:
+    """Every row once per epoch, in batches of rows of similar length, in an order that `seed` and the epoch fix."""
+
+    def __init__(self, lengths: Sequence[int], rules: TrainingRules) -> None:
+        self._lengths = lengths
+        self._size = rules.batch_size
+        self._seed = rules.seed
+        self.per_epoch = math.ceil(len(lengths) / rules.batch_size)
+        # A fixed step count is the seed document's way and wins over epochs.
+        self.steps = rules.iterations or math.ceil(rules.epochs * self.per_epoch)
+
+    def batches(self, start: int) -> Iterator[tuple[int, list[int]]]:
+        """Steps from `start` (0 is the first) to the last, each with the indices of its rows."""
+        for epoch in range(start // self.per_epoch, math.ceil(self.steps / self.per_epoch)):
+            for place, rows in enumerate(self._epoch(epoch)):
+                step = epoch * self.per_epoch + place
+                if start <= step < self.steps:
+                    yield step, rows
+
+    def _epoch(self, epoch: int) -> list[list[int]]:
+        order = list(range(len(self._lengths)))
+        shuffler = random.Random(f"{self._seed}/{epoch}")  # noqa: S311  an order, not a secret
+        shuffler.shuffle(order)
+        window = WINDOW * self._size
+        ordered = [
+            row
+            for start in range(0, len(order), window)
+            for row in sorted(order[start : start + window], key=lambda row: self._lengths[row])
+        ]
+        batches = [ordered[start : start + self._size] for start in range(0, len(ordered), self._size)]
+        shuffler.shuffle(batches)
+        return batches
+
+
+def parts(rows: Sequence[int], lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
+    """Cut a batch into parts of at most `max_tokens` tokens after padding; a longer row is a part of its own."""
+    cut: list[list[int]] = []
+    for row in sorted(rows, key=lambda row: lengths[row]):
+        # Ascending, so the newest row is the longest and sets the padding.
+        if cut and (len(cut[-1]) + 1) * lengths[row] <= max_tokens:
+            cut[-1].append(row)
+        else:
+            cut.append([row])
+    return cut
+
+
+def learning_rate(step: int, rules: TrainingRules, steps: int) -> float:
+    """Linear warm-up, then linear decay to a twentieth of the peak. `step` counts from 0."""
+    warm = min(1.0, (step + 1) / max(1, rules.warmup_steps))
+    return rules.learning_rate * warm * max(0.05, 1.0 - step / steps)

@@ -1,0 +1,82 @@
+"""Where a training stands, on disk: written aside and renamed, so that a killed training goes on from a whole checkpoint."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import torch
+from peft import PeftModel, get_peft_model_state_dict
+from safetensors.torch import load_file, save_file
+
+from forge_common.contracts.base import Contract
+from forge_common.contracts.stages import CurvePoint
+from forge_trainer_cuda.model import restore
+
+
+class Standing(Contract):
+    """What is known after `step` steps. `job` names the request: a checkpoint of another one is ignored."""
+
+    job: str
+    step: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    curve: tuple[CurvePoint, ...] = ()
+    best_step: int = 0
+    best_loss: float | None = None
+    stale: int = 0
+    """Evaluations since the best one."""
+    is_over: bool = False
+
+
+def job_id(*parts: bytes) -> str:
+    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
+
+
+def save(folder: Path, standing: Standing, model: PeftModel, optimizer: torch.optim.Optimizer) -> None:
+    """Replace the checkpoint in `folder`; a kill at any instant leaves the old one or the new one."""
+    aside = folder.with_name(f"{folder.name}.aside")
+    shutil.rmtree(aside, ignore_errors=True)
+    aside.mkdir(parents=True)
+    lora = {name: tensor.contiguous() for name, tensor in get_peft_model_state_dict(model).items()}
+    save_file(lora, aside / "lora.safetensors")
+    save_file(_flat(optimizer), aside / "optimizer.safetensors")
+    (aside / "standing.json").write_text(standing.model_dump_json(), encoding="utf-8")
+    old = folder.with_name(f"{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        folder.rename(old)
+    aside.rename(folder)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def load(folder: Path, job: str) -> Standing | None:
+    """The last whole checkpoint's standing; None when there is none for `job`."""
+    old = folder.with_name(f"{folder.name}.old")
+    if not folder.exists() and old.exists():  # killed between the two renames
+        old.rename(folder)
+    path = folder / "standing.json"
+    if not path.is_file():
+        return None
+    standing = Standing.model_validate_json(path.read_bytes())
+    return standing if standing.job == job else None
+
+
+def load_into(folder: Path, model: PeftModel, optimizer: torch.optim.Optimizer) -> None:
+    """Put the checkpoint's weights, optimizer state and random state in place."""
+    restore(model, load_file(folder / "lora.safetensors"))
+    flat = load_file(folder / "optimizer.safetensors")
+    torch.set_rng_state(flat.pop("random"))
+    state: dict[int, dict[str, torch.Tensor]] = {}
+    for name, tensor in flat.items():
+        index, _, key = name.partition(".")
+        state.setdefault(int(index), {})[key] = tensor
+    groups = optimizer.state_dict()["param_groups"]
+    optimizer.load_state_dict({"state": state, "param_groups": groups})
+
+
+def _flat(optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    state = optimizer.state_dict()["state"]
+    tensors = {f"{index}.{key}": value for index, kept in state.items() for key, value in kept.items()}
+    return {**{name: value.contiguous() for name, value in tensors.items()}, "random": torch.get_rng_state()}

@@ -1,0 +1,205 @@
+"""Both stages of a run on the nano model, in child processes, with artifacts over HTTP."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+
+import psutil
+import pytest
+
+from forge_common.contracts.base import RunId, StageId
+from forge_common.contracts.stages import ExportRequest, PrepareRequest, StageClaim, TrainRequest
+from forge_common.errors import Cancelled
+from forge_common.queue.child import ChildDied
+from forge_common.queue.stage import Beat
+from forge_common.weights.adapter import read_adapter
+from forge_common.weights.export import ExportUnfaithful, Greedy, export
+from forge_trainer_cuda.generate import greedy
+from forge_trainer_cuda.jobs import GreedyJob
+from forge_trainer_cuda.stages import WrongStage, work
+
+pytestmark = pytest.mark.integration
+
+
+def claim(request, run="run_1"):
+    return StageClaim(
+        stage_id=StageId("stage_1"), run_id=RunId(run), token=1, lease_s=30.0, attempt=1, request=request
+    )
+
+
+@pytest.fixture(scope="module")
+def train_request(nano_base, nano_dataset, make_domain):
+    return TrainRequest(domain=make_domain(), dataset=nano_dataset, base=nano_base)
+
+
+@pytest.fixture(scope="module")
+def trained(bench, train_request):
+    return work(claim(train_request), Beat(), bench)
+
+
+@pytest.fixture(scope="module")
+def exported(bench, trained, train_request, nano_base, nano_dataset):
+    request = ExportRequest(
+        domain=train_request.domain, base=nano_base, adapter=trained.adapter.sha256, dataset=nano_dataset
+    )
+    return work(claim(request), Beat(), bench)
+
+
+class HereAndNow:
+    """The same reference as the worker's, without a process of its own."""
+
+    def greedy(self, base, prompts, adapters, max_tokens):
+        names = tuple(None if adapter is None else str(adapter) for adapter in adapters)
+        job = GreedyJob(
+            base=str(base), prompts=tuple(prompts), adapters=names, max_tokens=max_tokens, device="cpu"
+        )
+        return [[Greedy(a.tokens, a.text, a.first_logprob) for a in each] for each in greedy(job).answers]
+
+
+class Swapped(HereAndNow):
+    """The weights' own answers, each to another question."""
+
+    def greedy(self, base, prompts, adapters, max_tokens):
+        return [each[1:] + each[:1] for each in super().greedy(base, prompts, adapters, max_tokens)]
+
+
+class Watcher(Beat):
+    """Calls `act` when training has come to `step`."""
+
+    def __init__(self, step=None, act=None):
+        super().__init__()
+        self._step, self._act, self.steps = step, act, []
+
+    def progress(self, progress):
+        super().progress(progress)
+        if progress.step is not None:
+            self.steps.append(progress.step)
+        if self._step is not None and progress.step == self._step:
+            self._act()
+
+
+def children():
+    return [
+        process
+        for process in psutil.Process().children(recursive=True)
+        if "forge_trainer_cuda.child" in " ".join(process.cmdline())
+    ]
+
+
+def test_a_trained_adapter_is_a_bundle_in_pefts_layout(bench, trained, tmp_path):
+    folder = bench.artifacts.fetch_bundle(trained.adapter.sha256, tmp_path / "adapter")
+
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "adapter_config.json",
+        "adapter_model.safetensors",
+    ]
+    assert read_adapter(folder).rank == 8
+
+
+def test_the_nano_model_learns_in_seconds(trained):
+    losses = [point.train_loss for point in trained.curve]
+
+    assert losses[-1] < 0.7 * losses[0]
+    assert trained.valid_loss < losses[0]
+    assert trained.tokens > 0
+    assert set(trained.versions) == {"torch", "transformers", "peft", "bitsandbytes"}
+
+
+def test_llama_cpp_answers_as_the_trained_weights_do(exported):
+    assert exported.compared == 16
+    assert exported.verified >= 15
+    assert exported.fused_gguf is None
+    assert exported.adapter_gguf.size < exported.base_gguf.size
+
+
+def test_probes_tell_the_version_from_its_base(exported):
+    assert [p.messages for p in exported.probes] == [p.messages for p in exported.base_probes]
+    assert [p.text for p in exported.probes] != [p.text for p in exported.base_probes]
+    assert all(probe.first_logprob <= 0.0 for probe in exported.probes)
+
+
+def test_an_export_leaves_only_the_base_and_the_downloads_behind(bench, exported):
+    assert list((bench.settings.workdir / "runs").glob("*")) == []
+    assert list(bench.settings.workdir.glob("export-*")) == []
+
+
+def test_a_fused_export_answers_as_the_adapter_on_its_base_does(
+    bench, trained, exported, nano_base, nano_dataset, make_domain
+):
+    request = ExportRequest(
+        domain=make_domain(mode="fused"),
+        base=nano_base,
+        base_gguf=exported.base_gguf,
+        adapter=trained.adapter.sha256,
+        dataset=nano_dataset,
+    )
+
+    fused = export(request, bench.artifacts, bench.settings.workdir, Beat(), HereAndNow())
+
+    assert (fused.adapter_gguf, fused.base_gguf) == (None, exported.base_gguf)
+    assert fused.fused_gguf.sha256 != fused.base_gguf.sha256
+    assert fused.verified >= 15
+    assert [p.tokens for p in fused.probes] == [p.tokens for p in exported.probes]
+
+
+def test_a_bare_base_is_exported_for_version_zero_in_eight_bits(bench, nano_base, make_domain, exported):
+    request = ExportRequest(domain=make_domain(quant="q8_0"), base=nano_base)
+
+    result = export(request, bench.artifacts, bench.settings.workdir, Beat(), HereAndNow())
+
+    assert (result.adapter_gguf, result.fused_gguf, result.probes) == (None, None, ())
+    assert len(result.base_probes) == result.compared > 0
+    assert result.base_gguf.size < 0.6 * exported.base_gguf.size
+
+
+def test_a_file_that_answers_differently_is_refused_and_not_uploaded(bench, nano_base, make_domain):
+    request = ExportRequest(domain=make_domain(), base=nano_base)
+    store = bench.settings.home.parent / "store"
+    stored = set(store.rglob("*"))
+
+    with pytest.raises(ExportUnfaithful, match="base model"):
+        export(request, bench.artifacts, bench.settings.workdir, Beat(), Swapped())
+
+    assert stored
+    assert set(store.rglob("*")) == stored
+
+
+def test_a_killed_training_is_worth_retrying_and_the_retry_gives_the_same(bench, train_request, trained):
+    def kill():
+        for process in children():
+            os.kill(process.pid, signal.SIGKILL)
+
+    with pytest.raises(ChildDied) as caught:
+        work(claim(train_request, "run_killed"), Watcher(6, kill), bench)
+    watcher = Watcher()
+    resumed = work(claim(train_request, "run_killed"), watcher, bench)
+
+    assert caught.value.retryable
+    assert watcher.steps[0] > 1
+    assert resumed.curve == trained.curve
+    assert resumed.adapter == trained.adapter
+
+
+def test_cancelling_ends_the_child_at_once(bench, train_request, make_domain):
+    request = train_request.model_copy(update={"domain": make_domain(iterations=100_000)})
+    cancelled_at = []
+
+    def cancel():
+        cancelled_at.append(time.monotonic())
+        watcher.cancel()
+
+    watcher = Watcher(3, lambda: threading.Thread(target=cancel).start())
+
+    with pytest.raises(Cancelled):
+        work(claim(request, "run_cancelled"), watcher, bench)
+
+    assert children() == []
+    assert time.monotonic() - cancelled_at[0] < 30
+
+
+def test_a_stage_of_another_kind_is_refused(bench, make_domain):
+    with pytest.raises(WrongStage, match="prepare"):
+        work(claim(PrepareRequest(domain=make_domain())), Beat(), bench)

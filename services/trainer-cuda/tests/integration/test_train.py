@@ -1,0 +1,216 @@
+"""The training loop: what it learns, that the loss is the right one, and that a kill changes nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForCausalLM
+
+from forge_common.contracts.domain import TrainingRules
+from forge_common.weights.adapter import read_adapter
+from forge_common.weights.rows import TokenRow
+from forge_trainer_cuda.model import load_trainable
+from forge_trainer_cuda.train import NothingToTrainOn, TrainingDiverged, target_loss, train
+
+pytestmark = pytest.mark.integration
+
+ROWS = [TokenRow(tuple(range(10, 10 + n)), tuple(i >= n // 2 for i in range(n))) for n in (5, 17, 9, 30)]
+
+
+class Stopped(Exception):
+    """Stands for a process that ends in the middle of a step."""
+
+
+class StopAt:
+    def __init__(self, step):
+        self._step = step
+
+    def progress(self, progress):
+        if progress.step == self._step:
+            raise Stopped
+
+
+def contents(folder) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+
+
+def test_the_loss_is_the_models_own_over_the_assistants_tokens(tiny):
+    model = load_trainable(tiny, TrainingRules(rank=4), "cpu")
+    reference = AutoModelForCausalLM.from_pretrained(tiny, dtype=torch.float32)
+
+    expected = 0.0
+    for row in ROWS:
+        labels = [t if m else -100 for t, m in zip(row.tokens, row.loss_mask, strict=True)]
+        loss = reference(input_ids=torch.tensor([row.tokens]), labels=torch.tensor([labels])).loss
+        expected += loss.item() * row.targets
+
+    assert target_loss(model, ROWS, "cpu").item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_padding_and_cutting_a_batch_change_no_gradient(tiny):
+    def gradient(parts):
+        model = load_trainable(tiny, TrainingRules(rank=4), "cpu")
+        for part in parts:
+            target_loss(model, part, "cpu").backward()
+        return [p.grad.clone() for p in model.parameters() if p.requires_grad]
+
+    whole, single = gradient([ROWS]), gradient([[row] for row in ROWS])
+
+    assert any(g.abs().max() > 0 for g in whole)
+    for a, b in zip(whole, single, strict=True):
+        assert (a - b).norm() < 1e-4 * b.norm() + 1e-9
+
+
+def test_training_learns_what_it_is_shown(make_job, report):
+    outcome = train(make_job(epochs=8), report)
+
+    first, best = outcome.curve[0], min(p.valid_loss for p in outcome.curve if p.valid_loss is not None)
+    assert best < 0.6 * first.train_loss
+    assert outcome.valid_loss == best
+    assert outcome.steps == 32
+
+
+def test_progress_tells_step_loss_speed_memory_and_remaining_time(make_job, report):
+    outcome = train(make_job(), report)
+
+    steps = [progress.step for progress in report.heard]
+    assert steps == list(range(1, 9))
+    assert all(progress.of == 8 for progress in report.heard)
+    assert report.heard[-1].eta_s == 0.0
+    assert set(report.heard[0].metrics) == {"loss", "tokens_per_s", "memory_bytes"}
+    assert outcome.peak_memory_bytes > 50e6
+
+
+def test_tokens_are_counted_without_padding(make_job, report):
+    short = [("a", "b")] * 8
+
+    once = train(make_job(train=short, iterations=1), report).tokens
+    twice = train(make_job(train=short, iterations=2, workdir="two"), report).tokens
+
+    assert twice == 2 * once
+
+
+@pytest.mark.parametrize("stop", [3, 5, 7])
+def test_a_stopped_training_goes_on_to_the_same_bits(make_job, report, stop):
+    whole = train(make_job(workdir="whole"), report)
+    with pytest.raises(Stopped):
+        train(make_job(workdir="stopped"), StopAt(stop))
+
+    resumed = train(make_job(workdir="stopped"), report)
+
+    assert resumed.curve == whole.curve
+    assert contents(resumed.adapter) == contents(whole.adapter)
+    assert resumed.tokens == whole.tokens
+
+
+def test_a_resumed_training_does_not_repeat_what_is_saved(make_job, report):
+    with pytest.raises(Stopped):
+        train(make_job(), StopAt(6))
+
+    train(make_job(), report)
+
+    assert report.heard[0].step == 5  # saved at 4
+
+
+def test_a_finished_training_is_not_trained_again(make_job, report):
+    first = train(make_job(), report)
+    report.heard.clear()
+
+    again = train(make_job(), report)
+
+    assert report.heard == []
+    assert (again.curve, again.adapter) == (first.curve, first.adapter)
+
+
+def test_the_checkpoint_of_another_job_is_not_gone_on_with(make_job, report):
+    train(make_job(), report)
+    report.heard.clear()
+
+    train(make_job(rank=4), report)
+
+    assert report.heard[0].step == 1
+
+
+def test_a_kill_between_the_renames_of_a_checkpoint_loses_nothing(make_job, report):
+    whole = train(make_job(workdir="whole"), report)
+    with pytest.raises(Stopped):
+        train(make_job(workdir="stopped"), StopAt(6))
+    checkpoint = Path(make_job(workdir="stopped").workdir) / "checkpoint"
+    checkpoint.rename(checkpoint.with_name("checkpoint.old"))
+    report.heard.clear()
+
+    resumed = train(make_job(workdir="stopped"), report)
+
+    assert report.heard[0].step == 5
+    assert resumed.curve == whole.curve
+
+
+def test_the_best_adapter_wins_and_training_stops_when_it_gets_worse(make_job, report):
+    # What is learnt is wrong for the validation rows, so they get worse with every step.
+    outcome = train(
+        make_job(
+            train=[("say", "yes yes yes")] * 32,
+            valid=[("say", "no no no")] * 4,
+            epochs=50,
+            evaluate_every=2,
+            patience=2,
+        ),
+        report,
+    )
+
+    judged = {p.step: p.valid_loss for p in outcome.curve if p.valid_loss is not None}
+    assert outcome.valid_loss == min(judged.values()) == judged[outcome.best_step]
+    assert outcome.steps == outcome.best_step + 2 * 2 < 200
+
+
+def test_without_validation_rows_the_last_weights_are_kept(make_job, report):
+    outcome = train(make_job(valid=[]), report)
+
+    assert (outcome.best_step, outcome.valid_loss) == (outcome.steps, None)
+
+
+def test_the_same_seed_gives_the_same_adapter_and_another_one_does_not(make_job, report):
+    first = contents(train(make_job(workdir="a"), report).adapter)
+
+    assert contents(train(make_job(workdir="b"), report).adapter) == first
+    assert contents(train(make_job(workdir="c", seed=2), report).adapter) != first
+
+
+def test_only_the_last_layers_are_trained_when_told(make_job, report):
+    outcome = train(make_job(num_layers=1), report)
+
+    names = read_adapter(Path(outcome.adapter)).pairs
+    config = json.loads((Path(outcome.adapter) / "adapter_config.json").read_text())
+    assert len(names) == 7
+    assert all(name.startswith("model.layers.1.") for name in names)
+    assert config["layers_to_transform"] == [1]
+
+
+def test_qlora_trains_on_a_four_bit_base(make_job, report):
+    outcome = train(make_job(method="qlora", epochs=4), report)
+
+    assert outcome.valid_loss < 0.9 * outcome.curve[0].train_loss
+    pair = read_adapter(Path(outcome.adapter)).pairs["model.layers.0.mlp.up_proj.weight"]
+    assert np.abs(pair.b).max() > 0
+
+
+def test_a_loss_that_is_no_number_stops_with_what_to_do(make_job, report):
+    with pytest.raises(TrainingDiverged) as caught:
+        train(make_job(learning_rate=1e30, warmup_steps=0), report)
+
+    assert "learning_rate" in str(caught.value.fix)
+
+
+def test_rows_that_are_too_long_are_counted(make_job, report):
+    pairs = [("say", "yes")] * 16 + [("say", "word " * 300)] * 3
+
+    assert train(make_job(train=pairs), report).too_long == 3
+
+
+def test_a_dataset_without_a_usable_row_is_refused(make_job, report):
+    with pytest.raises(NothingToTrainOn, match="none of 4 rows"):
+        train(make_job(train=[("say", "word " * 300)] * 4), report)

@@ -1,0 +1,74 @@
+"""The worker process: which queue, and that it stays light."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+from forge_trainer_cuda.hardware import Device
+from forge_trainer_cuda.settings import Settings
+from forge_trainer_cuda.stages import Bench, sweep
+from forge_trainer_cuda.worker import hello, make_app, make_bench
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return Settings(home=tmp_path, device="cpu", name="t")
+
+
+@pytest.mark.parametrize(("kind", "queue"), [("cpu", "train.cpu"), ("cuda", "train.cuda")])
+def test_the_device_decides_the_queue(settings, kind, queue):
+    bench = Bench(settings, Device(kind, "x", 1), make_bench(settings).artifacts)
+
+    app = make_app("memory://", bench)
+
+    assert hello(bench).queues == (queue,)
+    assert [each.name for each in app.conf.task_queues] == [queue]
+    assert "forge.trainer_cuda.work" in app.tasks
+
+
+def test_the_worker_process_loads_no_torch():
+    program = (
+        "import sys, forge_trainer_cuda.worker; "
+        "print(sorted({'torch', 'transformers', 'peft', 'xllamacpp'} & set(sys.modules)))"
+    )
+
+    reply = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+
+    assert reply.stdout.strip() == "[]"
+
+
+def test_settings_come_from_the_environment(monkeypatch):
+    monkeypatch.setenv("FORGE_TRAINER_CUDA_DEVICE", "cpu")
+    monkeypatch.setenv("FORGE_TRAINER_CUDA_THREADS", "3")
+    monkeypatch.setenv("FORGE_REGISTRY_URL", "http://10.0.0.1:1")
+
+    settings = Settings()
+
+    assert (settings.device, settings.registry_url) == ("cpu", "http://10.0.0.1:1")
+    assert settings.child_environment()["OMP_NUM_THREADS"] == "3"
+
+
+def test_threads_of_the_child_sleep_while_they_wait(settings, monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+
+    environment = settings.child_environment()
+
+    assert environment["OMP_NUM_THREADS"] == str(os.cpu_count())
+    assert (environment["OMP_WAIT_POLICY"], environment["GOMP_SPINCOUNT"]) == ("PASSIVE", "0")
+
+
+def test_only_leavings_of_long_ago_are_removed(settings):
+    old, new = (settings.workdir / "runs" / name for name in ("run_old", "run_new"))
+    for folder in (old, new):
+        folder.mkdir(parents=True)
+    week_ago = time.time() - 8 * 86_400
+    os.utime(old, (week_ago, week_ago))
+
+    sweep(settings)
+
+    assert (old.exists(), new.exists()) == (False, True)
