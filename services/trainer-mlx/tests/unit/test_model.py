@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from forge_common.contracts.domain import TrainingRules
+from forge_common.testing.tiny_model import write_tiny_model
+from forge_common.weights.adapter import Adapter, AdapterInvalid, Pair
+from forge_common.weights.architectures import ArchitectureUnknown
+
+mx = pytest.importorskip("mlx.core", reason="mlx is not installed on this machine")
+model = pytest.importorskip("forge_trainer_mlx.model", reason="mlx-lm is not installed on this machine")
+
+RULES = TrainingRules(rank=1, alpha=4)
+
+
+def test_both_halves_are_turned_for_peft():
+    # x @ lora_a @ lora_b with x = (1, 0, 0) is (10, 20); in PEFT's layout B @ A @ x must say the same.
+    weights = {
+        "model.layers.0.self_attn.q_proj.lora_a": mx.array([[1.0], [2.0], [3.0]]),
+        "model.layers.0.self_attn.q_proj.lora_b": mx.array([[10.0, 20.0]]),
+    }
+
+    adapter = model.to_peft(weights, RULES)
+
+    pair = adapter.pairs["model.layers.0.self_attn.q_proj.weight"]
+    assert pair.a.tolist() == [[1.0, 2.0, 3.0]]
+    assert pair.b.tolist() == [[10.0], [20.0]]
+    assert (pair.b @ pair.a @ [1, 0, 0]).tolist() == [10.0, 20.0]
+    assert adapter.scale == 4.0
+
+
+def test_a_fresh_lora_is_on_every_linear_layer_and_changes_nothing(tmp_path):
+    base = write_tiny_model(tmp_path)
+    tokens = mx.array([[5, 9, 30, 2]])
+
+    adapted = model.load_trainable(base, TrainingRules(rank=4))
+
+    names = {name.split(".")[-2] for name in model.trained_weights(adapted)}
+    assert names == {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
+    assert len(model.trained_weights(adapted)) == 2 * 7 * 2
+    bare = model.load_for_reading(base)
+    assert np.array_equal(np.array(adapted(tokens)), np.array(bare(tokens)))
+
+
+def test_the_seed_fixes_the_initial_weights(tmp_path):
+    base = write_tiny_model(tmp_path)
+
+    first, same, other = (
+        np.array(model.trained_weights(model.load_trainable(base, TrainingRules(seed=seed)))[NAME])
+        for seed in (1, 1, 2)
+    )
+
+    assert np.array_equal(first, same)
+    assert not np.array_equal(first, other)
+
+
+NAME = "model.layers.0.mlp.up_proj.lora_a"
+
+
+def test_an_adapter_adds_what_its_pairs_say(tmp_path):
+    base = write_tiny_model(tmp_path)
+    random = np.random.default_rng(0)
+    pair = Pair(
+        a=random.normal(size=(2, 64)).astype(np.float32), b=random.normal(size=(64, 2)).astype(np.float32)
+    )
+    loaded = model.load_for_reading(base)
+    x = random.normal(size=(1, 64)).astype(np.float32)
+    before = np.array(loaded.layers[1].self_attn.o_proj(mx.array(x)))
+
+    model.load_adapter(loaded, Adapter({"model.layers.1.self_attn.o_proj.weight": pair}, rank=2, alpha=6.0))
+
+    after = np.array(loaded.layers[1].self_attn.o_proj(mx.array(x)))
+    np.testing.assert_allclose(after - before, 3.0 * x @ (pair.b @ pair.a).T, rtol=1e-4, atol=1e-4)
+
+
+def test_an_adapter_of_another_base_is_refused(tmp_path):
+    loaded = model.load_for_reading(write_tiny_model(tmp_path))
+    pair = Pair(a=np.zeros((2, 128), np.float32), b=np.zeros((64, 2), np.float32))
+
+    with pytest.raises(AdapterInvalid, match="does not fit"):
+        model.load_adapter(loaded, Adapter({"model.layers.1.self_attn.o_proj.weight": pair}, rank=2, alpha=4))
+
+
+def test_rope_is_read_where_transformers_5_keeps_it():
+    config = {"model_type": "qwen2", "rope_parameters": {"rope_type": "default", "rope_theta": 1e4}}
+
+    assert model.rope_settings(config) == {"rope_theta": 1e4}
+
+
+def test_stretched_rope_is_handed_on():
+    stretched = {
+        "rope_type": "llama3",
+        "rope_theta": 5e5,
+        "factor": 8.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 8192,
+    }
+
+    settings = model.rope_settings({"model_type": "llama", "rope_parameters": stretched})
+
+    assert settings == {"rope_theta": 5e5, "rope_scaling": stretched}
+
+
+def test_a_family_that_could_not_be_exported_is_refused_before_training():
+    with pytest.raises(ArchitectureUnknown):
+        model.rope_settings({"model_type": "mamba", "rope_theta": 1e4})
+
+
+@pytest.mark.parametrize("family", ["qwen2", "qwen3", "llama"])
+@pytest.mark.parametrize("tied", [True, False])
+def test_logits_at_chosen_places_are_the_models_own(tmp_path, family, tied):
+    loaded = model.load_for_reading(write_tiny_model(tmp_path, family, tied=tied))
+    tokens = mx.array([[5, 9, 30], [2, 40, 7]])
+
+    chosen = model.last_logits(loaded, tokens, mx.array([1, 5]))
+
+    everywhere = np.array(loaded(tokens))
+    np.testing.assert_allclose(np.array(chosen), [everywhere[0, 1], everywhere[1, 2]], rtol=1e-5, atol=1e-5)
