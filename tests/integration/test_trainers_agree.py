@@ -1,0 +1,134 @@
+"""The same data on the same base: both trainers must learn the same, and each must read the other's adapters."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from forge_common import nano
+from forge_common.contracts.base import Contract
+from forge_common.contracts.domain import TrainingRules
+from forge_common.contracts.exchange import Message
+from forge_common.nano import teacher, traffic
+from forge_common.queue.child import run_child
+from forge_common.queue.stage import Beat
+
+MISSING = [name for name in ("torch", "peft", "mlx", "mlx_lm") if find_spec(name) is None]
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(bool(MISSING), reason=f"not installed here: {', '.join(MISSING)}"),
+]
+cuda = pytest.importorskip("forge_trainer_cuda.jobs", reason="trainer-cuda is not installed here")
+mlx = pytest.importorskip("forge_trainer_mlx.jobs", reason="trainer-mlx is not installed here")
+
+RULES = TrainingRules(
+    rank=8,
+    alpha=16,
+    iterations=16,
+    batch_size=8,
+    learning_rate=3e-3,
+    max_seq_length=256,
+    evaluate_every=4,
+)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("trainers")
+    prompts = list(traffic.coding_requests(80))
+    (folder / "train.jsonl").write_text("".join(rows(prompts[:64])))
+    (folder / "valid.jsonl").write_text("".join(rows(prompts[64:])))
+    return folder
+
+
+def rows(prompts: list[str]) -> Iterator[str]:
+    for prompt in prompts:
+        question = {"role": "user", "content": prompt}
+        answer = {"role": "assistant", "content": teacher.answer([question])}
+        yield json.dumps({"messages": [question, answer], "source": "imported"}) + "\n"
+
+
+@pytest.fixture(scope="module")
+def by_torch(folder: Path):
+    job = train_job(cuda, folder, "torch", device="cpu")
+    return cuda.TrainOutcome.model_validate(in_torch(job, folder))
+
+
+@pytest.fixture(scope="module")
+def by_mlx(folder: Path):
+    job = train_job(mlx, folder, "mlx", memory_share=0.9)
+    return mlx.TrainOutcome.model_validate(in_mlx(job, folder))
+
+
+def train_job(jobs, folder: Path, name: str, **particular) -> Contract:
+    return jobs.TrainJob(
+        base=str(nano.base_dir()),
+        base_name="nano",
+        train=str(folder / "train.jsonl"),
+        valid=str(folder / "valid.jsonl"),
+        system_prompt="",
+        rules=RULES,
+        workdir=str(folder / name),
+        max_tokens_at_once=2048,
+        **particular,
+    )
+
+
+def in_torch(job: Contract, folder: Path):
+    (folder / "torch").mkdir(exist_ok=True)
+    # Waiting threads must not spin on a machine that others use.
+    quiet = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
+    return run_child(
+        "forge_trainer_cuda.child", job.model_dump(mode="json"), beat=Beat(), cwd=folder, env=quiet
+    )
+
+
+def in_mlx(job: Contract, folder: Path):
+    from forge_trainer_mlx.environment import child_environment
+    from forge_trainer_mlx.settings import Settings
+
+    environment = child_environment(Settings(home=folder, threads=1), {})
+    return run_child(
+        "forge_trainer_mlx.child", job.model_dump(mode="json"), beat=Beat(), cwd=folder, env=environment
+    )
+
+
+def test_both_start_from_the_same_loss(by_torch, by_mlx):
+    # A fresh LoRA adds nothing, so this is the base's own loss on the same first batch.
+    assert by_mlx.curve[0].train_loss == pytest.approx(by_torch.curve[0].train_loss, rel=1e-3)
+
+
+def test_both_learn_equally_well_from_the_same_tokens(by_torch, by_mlx):
+    judged_by_torch = [point.valid_loss for point in by_torch.curve if point.valid_loss is not None]
+    judged_by_mlx = [point.valid_loss for point in by_mlx.curve if point.valid_loss is not None]
+
+    # Only the LoRA's random start differs.
+    assert judged_by_mlx == pytest.approx(judged_by_torch, rel=0.1)
+    assert judged_by_mlx[-1] < 0.9 * judged_by_mlx[0]
+    assert by_mlx.tokens == by_torch.tokens
+
+
+def test_each_reads_the_others_adapter(folder, by_torch, by_mlx):
+    prompts = tuple((Message(role="user", content=text),) for text in traffic.coding_requests(4, seed=7))
+    asked = {
+        "base": str(nano.base_dir()),
+        "prompts": prompts,
+        "adapters": (None, by_torch.adapter, by_mlx.adapter),
+        "max_tokens": 32,
+    }
+
+    in_torchs_words = in_torch(cuda.GreedyJob(**asked, device="cpu"), folder)["answers"]
+    in_mlxs_words = in_mlx(mlx.GreedyJob(**asked, memory_share=0.9), folder)["answers"]
+
+    assert [tokens_of(answers) for answers in in_mlxs_words] == [
+        tokens_of(answers) for answers in in_torchs_words
+    ]
+    assert tokens_of(in_mlxs_words[0]) != tokens_of(in_mlxs_words[2])
+
+
+def tokens_of(answers) -> list[list[int]]:
+    return [answer["tokens"] for answer in answers]
