@@ -1,0 +1,137 @@
+"""Fetching a base by name and revision, by the hub's own client, from a server that speaks the hub's protocol."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
+
+import pytest
+
+from forge_common.testing.tiny_model import write_tiny_model
+
+pytestmark = pytest.mark.integration
+
+COMMIT = "c" * 40
+PROGRAM = """
+import sys
+from pathlib import Path
+from forge_common.artifacts import ArtifactClient
+from forge_common.contracts.stages import BaseModelRef
+from forge_common.errors import ForgeError
+from forge_common.weights.base_model import resolve_base
+name, home = sys.argv[1], Path(sys.argv[2])
+try:
+    print(resolve_base(BaseModelRef(name=name), ArtifactClient("http://127.0.0.1:9", None, home), home))
+except ForgeError as error:
+    print(error.code, error)
+"""
+
+
+@pytest.fixture
+def hub(tmp_path):
+    """A hub with one model, `org/tiny`, that also holds a pickle and code; `org/gated` asks for a licence."""
+    folder = write_tiny_model(tmp_path / "hub")
+    (folder / "pytorch_model.bin").write_bytes(b"a pickle")
+    (folder / "modeling.py").write_text("raise SystemExit")
+    asked = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            path = urlsplit(self.path).path
+            asked.append(path)
+            if path.startswith("/api/models/org/gated"):
+                self.reply(403, b"{}", {"X-Error-Code": "GatedRepo"})
+            elif not path.startswith(("/api/models/org/tiny", "/org/tiny/resolve/")):
+                self.reply(404, b"{}", {"X-Error-Code": "RepoNotFound"})
+            elif "/tree/" in path:
+                entries = [
+                    {"type": "file", "path": p.name, "size": p.stat().st_size, "oid": etag(p)}
+                    for p in folder.iterdir()
+                ]
+                self.reply(200, json.dumps(entries).encode())
+            elif path.startswith("/api/"):
+                body = {"id": "org/tiny", "sha": COMMIT, "siblings": [], "modelId": "org/tiny"}
+                self.reply(200, json.dumps(body).encode())
+            else:
+                file = folder / path.rpartition("/")[2]
+                self.reply(200, file.read_bytes(), {"ETag": f'"{etag(file)}"', "X-Repo-Commit": COMMIT})
+
+        do_HEAD = do_GET
+
+        def reply(self, status, body, headers=None):
+            self.send_response(status)
+            for key, value in {"content-length": str(len(body)), **(headers or {})}.items():
+                self.send_header(key, value)
+            self.end_headers()
+            if self.command == "GET":
+                self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", asked, folder
+    server.shutdown()
+    server.server_close()
+
+
+def etag(path) -> str:
+    return hashlib.sha1(path.read_bytes()).hexdigest()
+
+
+def resolve(name, url, home) -> str:
+    environment = os.environ | {"HF_ENDPOINT": url, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1"}
+    reply = subprocess.run(
+        [sys.executable, "-c", PROGRAM, name, str(home)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return reply.stdout.strip()
+
+
+def test_a_base_is_fetched_by_name_without_pickles_or_code(hub, tmp_path):
+    url, asked, source = hub
+
+    folder = tmp_path.joinpath(resolve("org/tiny", url, tmp_path / "home"))
+
+    wanted = {path.name for path in source.iterdir()} - {"pytorch_model.bin", "modeling.py"}
+    assert {path.name for path in folder.iterdir()} == wanted
+    assert (folder / "model.safetensors").read_bytes() == (source / "model.safetensors").read_bytes()
+    assert not any("pytorch_model" in path for path in asked)
+
+
+def test_a_fetched_base_serves_when_the_hub_is_away(hub, tmp_path):
+    url, _, _ = hub
+    first = resolve("org/tiny", url, tmp_path / "home")
+
+    assert resolve("org/tiny", "http://127.0.0.1:9", tmp_path / "home") == first
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "advice"),
+    [
+        ("org/missing", "base_model_unavailable", "check base_model"),
+        ("org/gated", "base_model_unavailable", "HF_TOKEN"),
+        ("not a name", "base_model_unavailable", "check base_model"),
+    ],
+)
+def test_a_model_that_the_hub_does_not_give_says_what_to_do(hub, tmp_path, name, code, advice):
+    reply = resolve(name, hub[0], tmp_path / "home")
+
+    assert reply.startswith(code)
+    assert advice in reply
+
+
+def test_a_hub_that_is_away_says_what_to_do(tmp_path):
+    reply = resolve("org/tiny", "http://127.0.0.1:9", tmp_path / "home")
+
+    assert reply.startswith("hub_unreachable")
