@@ -126,7 +126,7 @@ def test_an_export_leaves_only_the_base_and_the_downloads_behind(bench, exported
     assert list(bench.settings.workdir.glob("export-*")) == []
 
 
-def test_a_fused_export_answers_as_the_adapter_on_its_base_does(
+def test_a_fused_export_answers_as_the_adapter_on_its_base_does(  # noqa: PLR0917
     bench, trained, exported, nano_base, nano_dataset, make_domain
 ):
     request = ExportRequest(
