@@ -49,7 +49,8 @@ def current_run(forge):
 
 
 def result_of(forge):
-    run = wait_for(lambda: (r := current_run(forge)) and r.state.is_final and r, timeout_s=900, every_s=0.5)
+    ended = wait_for(lambda: (r := current_run(forge)) and r.state.is_final and r, timeout_s=900, every_s=0.5)
+    run = forge.registry().run(ended.id)
     return run, next(g for g in run.scorecard.groups if g.group == "coding") if run.scorecard else None
 
 

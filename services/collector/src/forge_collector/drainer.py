@@ -54,7 +54,7 @@ class Drainer:
 
     def wait_until_drained(self, timeout_s: float) -> bool:
         """Wait until all that was appended before this call is in Postgres. False when that took too long."""
-        target = self._spool.tail()
+        target = self._spool.end
         with self._moved:
             return self._moved.wait_for(lambda: self.position >= target, timeout_s)
 

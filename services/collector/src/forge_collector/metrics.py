@@ -39,7 +39,7 @@ class CollectorMetrics(Collector):
 def backlog_bytes(spool: Spool, drainer: Drainer) -> int:
     """An upper bound: a segment counts until it is read to its end, the newest one by what is left of it."""
     drained = drainer.position.offset if drainer.position.segment == spool.end.segment else 0
-    return max(spool.bytes_on_disk - drained, 0) if drainer.position < spool.tail() else 0
+    return max(spool.bytes_on_disk - drained, 0) if drainer.position < spool.end else 0
 
 
 def _count(name: str, text: str, value: int) -> CounterMetricFamily:

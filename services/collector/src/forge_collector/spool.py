@@ -69,10 +69,11 @@ class Spool:
         self._lock = _lock(folder)
         self.id = _identity(folder)
         self._guard = threading.Lock()
-        self._closed_bytes = sum(path.stat().st_size for _, path in segments(folder))
         self._fd = -1
-        # One object, replaced whole: a reader in another thread sees only frames that were written to their end.
-        self.end = Position()
+        # One object, replaced whole: a reader in another thread sees only frames that were written to their end. What
+        # earlier processes left ends where it ends now, and a segment that appears later is ours.
+        self.end = _tail(folder)
+        self._closed_bytes = sum(path.stat().st_size for n, path in segments(folder) if n != self.end.segment)
         self._changed = threading.Event()
         self._is_closing = False
         self._syncer = threading.Thread(target=self._sync_forever, name="spool-fsync", daemon=True)
@@ -81,14 +82,6 @@ class Spool:
     @property
     def bytes_on_disk(self) -> int:
         return self._closed_bytes + self.end.offset
-
-    def tail(self) -> Position:
-        """Behind the last frame on disk, of this process or an earlier one."""
-        if self.end.segment:
-            return self.end
-        return max(
-            (Position(n, path.stat().st_size) for n, path in segments(self.folder)), default=Position()
-        )
 
     def reader(self, start: Position) -> SpoolReader:
         return SpoolReader(self.folder, start, lambda: self.end, self.stats)
@@ -211,7 +204,7 @@ class SpoolReader:
         frames: list[bytes] = []
         size, end = 0, self._end()
         for number, path in segments(self.folder):
-            if number < self.position.segment or number > (end.segment or number):
+            if not self.position.segment <= number <= end.segment:
                 continue
             for payload in self._frames(number, path, end):
                 frames.append(payload)
@@ -254,6 +247,10 @@ class SpoolReader:
 def segments(folder: Path) -> list[tuple[int, Path]]:
     """Numbers and files, oldest first."""
     return sorted((int(path.stem), path) for path in folder.glob(f"*{_SUFFIX}") if path.stem.isdigit())
+
+
+def _tail(folder: Path) -> Position:
+    return max((Position(n, path.stat().st_size) for n, path in segments(folder)), default=Position())
 
 
 def _read_frame(file: BinaryIO, room: int) -> bytes | None:

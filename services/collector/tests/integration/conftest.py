@@ -323,6 +323,7 @@ class CollectorProcess:
                 httpx2.get(f"{self.url}/forge/v1/health", timeout=5)
                 return
             time.sleep(0.05)
+        self.kill()
         raise AssertionError(self.log.read_text())
 
     def kill(self, number: int = signal.SIGKILL) -> None:

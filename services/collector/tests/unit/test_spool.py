@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from forge_collector.spool import MAGIC, Position, Spool, SpoolInUse, segments
+from forge_collector.spool import MAGIC, Position, Spool, SpoolInUse, SpoolReader, segments
 
 START = Position()
 
@@ -201,6 +201,27 @@ def test_a_reader_sees_only_what_the_writer_has_finished(spool: Spool) -> None:
     assert reader.read(10) == [b"whole"]
     assert reader.read(10) == []
     assert (reader.position.segment, spool.stats.skipped_bytes) == (number, 0)
+
+
+@pytest.mark.parametrize("left_over", [[], [b"old"]])
+def test_a_segment_that_appears_while_a_reader_looks_is_read_later_and_whole(
+    tmp_path: Path, left_over: list[bytes]
+) -> None:
+    spool = open_spool(tmp_path)
+    for payload in left_over:
+        spool.append(payload)
+    spool = reopened(spool)
+    before = spool.end
+    spool.append(b"one")
+    ends = iter([before, Position(spool.end.segment, 2 * spool.end.offset)])
+    reader = SpoolReader(tmp_path, START, lambda: next(ends))
+
+    first = reader.read(10)
+    spool.append(b"two")
+    second = reader.read(10)
+
+    assert (first, second) == (left_over, [b"one", b"two"])
+    spool.close()
 
 
 def test_the_folder_is_nobody_elses_business(tmp_path: Path) -> None:
