@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from forge_common.contracts.stages import (
     Progress,
     StageClaim,
 )
-from forge_common.engine import Engine, EngineRefused
+from forge_common.engine import Engine, EngineRefused, EngineUnavailable
 from forge_common.errors import ForgeError, Invalid
 from forge_common.logging import get_logger
 from forge_common.queue.stage import Beat
@@ -24,6 +25,7 @@ from forge_registry.parity import count_equal, says_something
 log = get_logger()
 
 ENGINE_FAULT = 500
+PAUSE_S = 1.0
 
 
 class DeploymentUnfaithful(ForgeError):
@@ -32,11 +34,15 @@ class DeploymentUnfaithful(ForgeError):
 
 @dataclass(frozen=True)
 class Deployment:
-    """`file` gives an artifact as a local file; `parity_share` of the probes must be answered with the same text."""
+    """`file` gives an artifact as a local file; `parity_share` of the probes must be answered with the same text.
+
+    An engine that is away is waited for, up to `patience_s` for each version.
+    """
 
     engine: Engine
     file: Callable[[Sha256], Path]
     parity_share: float
+    patience_s: float
 
     def work(self, claim: StageClaim, beat: Beat) -> DeployResult:
         """Raises DeploymentUnfaithful, EngineRefused, EngineUnavailable."""
@@ -47,8 +53,20 @@ class Deployment:
         for step, version in enumerate(request.versions):
             beat.progress(Progress(message=f"deploying {version.model}", step=step, of=len(request.versions)))
             beat.check()
-            done.append(self._deploy(version))
+            done.append(self._patiently(version, beat))
         return DeployResult(deployed=tuple(done))
+
+    def _patiently(self, version: Deployable, beat: Beat) -> Deployed:
+        deadline = time.monotonic() + self.patience_s
+        while True:
+            try:
+                return self._deploy(version)
+            except EngineUnavailable as error:
+                if time.monotonic() > deadline:
+                    raise
+                log.warning("engine.awaited", model=version.model, reason=str(error))
+            beat.cancelled.wait(PAUSE_S)
+            beat.check()
 
     def _deploy(self, version: Deployable) -> Deployed:
         try:

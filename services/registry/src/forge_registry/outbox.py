@@ -13,7 +13,7 @@ from datetime import timedelta
 from sqlalchemy import Engine, delete, func
 from sqlmodel import Session, col, select
 
-from forge_common.contracts.base import Payload, utc_now
+from forge_common.contracts.base import utc_now
 from forge_common.contracts.tasks import P, TaskSpec
 from forge_common.db.session import session_scope
 from forge_common.errors import ForgeError
@@ -36,13 +36,19 @@ def notify(session: Session, topic: str) -> None:
     session.execute(select(func.pg_notify(CHANNEL, topic)))
 
 
-def ring_after_commit(session: Session, spec: TaskSpec[P], payload: P) -> None:
-    assert isinstance(payload, Payload)
-    _add(session, OutboxKind.BELL, spec.name, spec.queue, payload.model_dump_json())
+def ring_after_commit(session: Session, spec: TaskSpec[P], payload: P, *, delay_s: float = 0) -> None:
+    row = Outbox(
+        kind=OutboxKind.BELL,
+        subject=spec.name,
+        queue=spec.queue,
+        payload=payload.model_dump_json(),
+        due_at=utc_now() + timedelta(seconds=delay_s),
+    )
+    _add(session, row)
 
 
 def alias_after_commit(session: Session, domain: str) -> None:
-    _add(session, OutboxKind.ALIAS, domain)
+    _add(session, Outbox(kind=OutboxKind.ALIAS, subject=domain, due_at=utc_now()))
 
 
 def flush(engine: Engine, kind: OutboxKind, send: Send) -> int:
@@ -93,8 +99,8 @@ class Courier(threading.Thread):
             self._news.wait(pause)
 
 
-def _add(session: Session, kind: OutboxKind, subject: str, queue: str = "", payload: str = "") -> None:
-    session.add(Outbox(kind=kind, subject=subject, queue=queue, payload=payload, due_at=utc_now()))
+def _add(session: Session, row: Outbox) -> None:
+    session.add(row)
     notify(session, OUTBOX_TOPIC)
 
 

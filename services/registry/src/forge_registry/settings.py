@@ -25,6 +25,10 @@ class Settings(CommonSettings):
     # A worker that is silent for this long may lose its stage.
     lease_s: float = Field(default=30.0, gt=0)
     attempts: int = Field(default=3, ge=1)
+    # Pause before a stage that failed is tried again; the next one is three times as long.
+    retry_pause_s: float = Field(default=5.0, ge=0)
+    # How long a deployment waits for an engine that is being restarted.
+    engine_patience_s: float = Field(default=120.0, ge=0)
     # A doorbell that nobody followed is rung again after this long, then after twice as long, and so on.
     ring_again_s: float = Field(default=15.0, gt=0)
     ring_again_max_s: float = Field(default=600.0, gt=0)

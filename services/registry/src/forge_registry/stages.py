@@ -73,7 +73,7 @@ def deliver(
         deliveries.check(held.run, held.stage, delivery.result, store)
         _finish(session, held, delivery.result)
     elif delivery.failure is not None:
-        _end(session, held, AttemptState.FAILED, delivery.failure, settings.attempts)
+        _end(session, held, AttemptState.FAILED, delivery.failure, settings)
 
 
 def lose(session: Session, held: Held, settings: Settings) -> None:
@@ -86,7 +86,7 @@ def lose(session: Session, held: Held, settings: Settings) -> None:
         retryable=True,
     )
     stage.fence += 1
-    _end(session, held, AttemptState.LOST, failure, settings.attempts)
+    _end(session, held, AttemptState.LOST, failure, settings)
 
 
 def _take(session: Session, held: Held, request: ClaimRequest, settings: Settings) -> StageClaim:
@@ -131,14 +131,18 @@ def _finish(session: Session, held: Held, result: StageResult) -> None:
     runs.advance(session, run, stage)
 
 
-def _end(session: Session, held: Held, state: AttemptState, failure: StageFailure, attempts: int) -> None:
-    """End the attempt without a result; another one follows if that can help and the stage has not had `attempts` yet."""
+def _end(
+    session: Session, held: Held, state: AttemptState, failure: StageFailure, settings: Settings
+) -> None:
+    """End the attempt without a result; another one follows if that can help and the stage has not had enough of them."""
     run, stage, attempt = held
     attempt.state, attempt.ended_at, attempt.error = state, utc_now(), failure.message
     stage.lease_until = None
     note(session, run, "stage.attempt", stage=stage.kind, message=f"{state}: {failure.message}")
-    if failure.retryable and attempt.number < attempts:
-        new_attempt(session, run, stage, number=attempt.number + 1)
+    if failure.retryable and attempt.number < settings.attempts:
+        # A lost worker has been waited for already.
+        pause_s = settings.retry_pause_s * 3 ** (attempt.number - 1) if state is AttemptState.FAILED else 0
+        new_attempt(session, run, stage, number=attempt.number + 1, delay_s=pause_s)
     else:
         runs.fail(session, run, failure)
 

@@ -25,7 +25,9 @@ log = get_logger()
 def register(app: Celery, context: Context, worker: str) -> None:
     settings = context.settings
     registry = RegistryClient(settings.registry_url, settings.key_text)
-    deployment = Deployment(context.engine, artifact_files(context), settings.parity_share)
+    deployment = Deployment(
+        context.engine, artifact_files(context), settings.parity_share, settings.engine_patience_s
+    )
 
     @handles(app, DEPLOY)
     def deploy(doorbell: Doorbell) -> None:

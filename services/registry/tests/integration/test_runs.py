@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from forge_common.contracts.runs import AttemptState, Hardware, RollbackRequest, RunKind, RunRequest, RunState
 from forge_common.contracts.scorecard import Verdict
 from forge_common.contracts.stages import Heartbeat, StageKind
+from forge_common.contracts.tasks import PREPARE
 from forge_common.errors import RemoteProblem
 
 pytestmark = pytest.mark.integration
@@ -239,6 +241,18 @@ def test_a_retryable_failure_gets_three_attempts(hand, registry):
     failed = registry.run(run.id)
     assert failed.state is RunState.FAILED
     assert [a.state for a in failed.stages[0].attempts] == [AttemptState.FAILED] * 3
+
+
+def test_a_stage_that_failed_is_rung_again_after_a_pause(hand, queued, eventually):
+    hand.domain()
+    run = hand.start()
+    eventually(lambda: len(queued(PREPARE.queue)) == 1)
+    failed_at = time.monotonic()
+
+    hand.fail(hand.claim(run), retryable=True)
+    eventually(lambda: len(queued(PREPARE.queue)) == 2)
+
+    assert 4.5 < time.monotonic() - failed_at < 15
 
 
 def test_retry_of_a_failed_run_goes_on_with_what_was_trained(hand, registry):

@@ -6,7 +6,7 @@ import pytest
 
 from forge_common.contracts.base import RunId, StageId
 from forge_common.contracts.stages import BaseModelRef, Deployable, DeployRequest, StageClaim, TrainRequest
-from forge_common.engine import Answer, EngineRefused, Tag
+from forge_common.engine import Answer, EngineRefused, EngineUnavailable, Tag
 from forge_common.errors import Cancelled, Invalid
 from forge_common.queue.stage import Beat
 from forge_registry.deploy import Deployment, DeploymentUnfaithful
@@ -40,7 +40,7 @@ def engine():
 
 def deploy(engine, *versions, beat=None):
     claim = claim_of(DeployRequest(versions=versions))
-    return Deployment(engine, Path, 0.5).work(claim, beat or Beat()).deployed
+    return Deployment(engine, Path, 0.5, 60).work(claim, beat or Beat()).deployed
 
 
 def claim_of(request) -> StageClaim:
@@ -110,6 +110,34 @@ def test_an_engine_that_falters_is_tried_again_and_one_that_refuses_is_not(engin
     assert refusal.value.retryable is retryable
 
 
+def test_an_engine_that_is_being_restarted_is_waited_for(engine, make, monkeypatch):
+    monkeypatch.setattr("forge_registry.deploy.PAUSE_S", 0.0)
+    refusals = iter([True, True])
+    create = engine.create
+
+    def flicker(*arguments, **named):
+        if next(refusals, False):
+            raise EngineUnavailable("away")
+        create(*arguments, **named)
+
+    engine.create = flicker
+
+    done = deploy(engine, version_of(make, 0, adapter=False, answers=("bare",)))
+
+    assert done[0].model == "engie-tiny:v0"
+
+
+def test_an_engine_that_stays_away_ends_the_attempt(engine, make):
+    def away(*_, **__):
+        raise EngineUnavailable("away")
+
+    engine.create = away
+    request = DeployRequest(versions=(version_of(make, 0, adapter=False, answers=("bare",)),))
+
+    with pytest.raises(EngineUnavailable):
+        Deployment(engine, Path, 0.5, 0).work(claim_of(request), Beat())
+
+
 def test_a_cancelled_run_is_not_deployed_further(engine, make):
     beat = Beat()
     beat.cancel()
@@ -124,4 +152,4 @@ def test_other_work_is_refused(engine, document):
     request = TrainRequest(domain=document, dataset="d" * 64, base=BaseModelRef(name="b"))
 
     with pytest.raises(Invalid, match="cannot train"):
-        Deployment(engine, Path, 0.5).work(claim_of(request), Beat())
+        Deployment(engine, Path, 0.5, 60).work(claim_of(request), Beat())

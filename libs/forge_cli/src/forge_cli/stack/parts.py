@@ -138,8 +138,8 @@ def _services(made: Plan, here: Installation) -> None:
 def _workers(made: Plan, here: Installation) -> None:
     after = ("redis", "registry")
     for name, module, arguments, service in (
+        # Deploys, sweeps, and carries the beat that rings the sweeps.
         ("deployer", "forge_registry", ("worker",), "registry"),
-        ("beat", "forge_registry", ("beat",), ""),
         ("curator", "forge_collector", ("worker",), "collector"),
         ("evaluator", "forge_evaluator", ("worker",), "evaluator"),
         *((f"trainer-{kind}", f"forge_trainer_{kind}", (), f"trainer-{kind}") for kind in trainers()),
