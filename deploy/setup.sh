@@ -28,10 +28,11 @@ if command -v uv >/dev/null 2>&1; then uv=uv; else
 fi
 
 # What pip was told about local wheels holds for uv too.
-links=$("$python" -m pip config get global.find-links 2>/dev/null || true)
-export UV_FIND_LINKS="${UV_FIND_LINKS:-${PIP_FIND_LINKS:-$links}}"
+links=${PIP_FIND_LINKS:-$("$python" -m pip config get global.find-links 2>/dev/null || true)}
+# pip separates by spaces, uv by commas.
+export UV_FIND_LINKS="${UV_FIND_LINKS:-$(echo $links | tr ' ' ',')}"
 
-stamp=$(cat requirements.lock libs/*/pyproject.toml services/*/pyproject.toml "$0" | cksum)
+stamp=$( (cat requirements.lock libs/*/pyproject.toml services/*/pyproject.toml "$0"; echo "${FORGE_TORCH:-}") | cksum)
 if [ "$(cat "$venv/.forge-setup" 2>/dev/null)" = "$stamp" ]; then exit 0; fi
 
 echo "Setting up $venv ..."
@@ -44,7 +45,7 @@ if [ -z "$torch" ]; then
         *) if command -v nvidia-smi >/dev/null 2>&1; then torch=auto; else torch=cpu; fi ;;
     esac
 fi
-has_wheel() { for d in $UV_FIND_LINKS; do ls "$d"/torch-$TORCH*cpu*.whl >/dev/null 2>&1 && return 0; done; return 1; }
+has_wheel() { for d in $(echo "$UV_FIND_LINKS" | tr "," " "); do ls "$d"/torch-$TORCH*cpu*.whl >/dev/null 2>&1 && return 0; done; return 1; }
 case $torch in
     none) ;;
     cpu) if "$venv/bin/python" -c "import importlib.metadata as m, sys; sys.exit(m.version('torch').split('+')[0] != '$TORCH')" 2>/dev/null; then :

@@ -4,8 +4,8 @@
 set -eu
 cd "$(dirname "$0")/.."
 uv=$(command -v uv || echo .venv/bin/uv)
-links=$(python3 -m pip config get global.find-links 2>/dev/null || true)
-export UV_FIND_LINKS="${UV_FIND_LINKS:-${PIP_FIND_LINKS:-$links}}"
+links=${PIP_FIND_LINKS:-$(python3 -m pip config get global.find-links 2>/dev/null || true)}
+export UV_FIND_LINKS="${UV_FIND_LINKS:-$(echo $links | tr ' ' ',')}"
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 sed '/^torch==/,/[^\\]$/d' requirements.lock | grep -v -- '--hash' | sed 's/ \\$//' > "$root/pins.txt"

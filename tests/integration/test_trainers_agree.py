@@ -16,6 +16,7 @@ from forge_common.contracts.exchange import Message
 from forge_common.nano import teacher, traffic
 from forge_common.queue.child import run_child
 from forge_common.queue.stage import Beat
+from forge_common.weights.jobs import TrainOutcome
 
 MISSING = [name for name in ("torch", "peft", "mlx", "mlx_lm") if find_spec(name) is None]
 pytestmark = [
@@ -55,13 +56,13 @@ def rows(prompts: list[str]) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def by_torch(folder: Path):
     job = train_job(cuda, folder, "torch", device="cpu")
-    return cuda.TrainOutcome.model_validate(in_torch(job, folder))
+    return TrainOutcome.model_validate(in_torch(job, folder))
 
 
 @pytest.fixture(scope="module")
 def by_mlx(folder: Path):
     job = train_job(mlx, folder, "mlx", memory_share=0.9)
-    return mlx.TrainOutcome.model_validate(in_mlx(job, folder))
+    return TrainOutcome.model_validate(in_mlx(job, folder))
 
 
 def train_job(jobs, folder: Path, name: str, **particular) -> Contract:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
 import secrets
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import httpx2
+
+from forge_common.errors import Invalid
 from forge_common.local.process import free_port, listens
 
 # Where each part listens when nobody says otherwise; a taken port is replaced once, and the choice is kept.
@@ -20,6 +27,10 @@ DEFAULT_PORTS = {
     "engine": 18798,
     "teacher": 18799,
 }
+
+
+OLLAMA = "http://127.0.0.1:11434"
+LOOPBACK = "127.0.0.1"
 
 
 @dataclass(frozen=True)
@@ -45,12 +56,12 @@ class Installation:
 
     def secret(self, name: str) -> str:
         """A random secret, made on first use, kept with mode 0600."""
-        path = self.home / "secrets.json"
-        known = read_json(path)
-        if name not in known:
-            known[name] = secrets.token_urlsafe(32)
-            write_json(path, known, mode=0o600)
-        return known[name]
+        return self._remembered("secrets.json", name, lambda: secrets.token_urlsafe(32), mode=0o600)
+
+    @property
+    def bind(self) -> str:
+        """The address that gateway, collector, registry and broker listen on: FORGE_BIND, else loopback."""
+        return os.environ.get("FORGE_BIND", LOOPBACK)
 
     @property
     def key(self) -> str:
@@ -61,13 +72,36 @@ class Installation:
         """The port of `part`: FORGE_<PART>_PORT, else the saved one, else its default when free, else any free one."""
         if given := os.environ.get(f"FORGE_{part.upper()}_PORT"):
             return int(given)
-        path = self.home / "ports.json"
-        saved = read_json(path)
-        if part not in saved:
-            default = DEFAULT_PORTS[part]
-            saved[part] = str(free_port() if listens(default) else default)
-            write_json(path, saved)
-        return int(saved[part])
+        default = DEFAULT_PORTS[part]
+        return int(
+            self._remembered("ports.json", part, lambda: str(free_port() if listens(default) else default))
+        )
+
+    def engine(self) -> str:
+        """The engine's address: the environment's, else an Ollama that answered when the home was new, else our own's port.
+
+        Chosen once: an Ollama that is started later has none of this home's models.
+        """
+        if given := os.environ.get("FORGE_ENGINE_URL") or ollama_host():
+            return given.rstrip("/")
+        if "FORGE_ENGINE_PORT" in os.environ:
+            return self.url("engine")
+        return self._remembered(
+            "engine.json", "url", lambda: OLLAMA if answers(OLLAMA) else self.url("engine")
+        )
+
+    def _remembered(self, name: str, key: str, make: Callable[[], str], *, mode: int = 0o644) -> str:
+        """What the small file `name` says for `key`; made and kept on first use, under a lock.
+
+        A file that cannot be read is never written over: the database was made with the password in it.
+        """
+        path = self.home / name
+        with locked(self.home / ".lock"):
+            known = read_json(path, strict=True)
+            if key not in known:
+                known[key] = make()
+                write_json(path, known, mode=mode)
+            return known[key]
 
     def url(self, part: str) -> str:
         """The HTTP address of `part`: FORGE_<PART>_URL, else on loopback."""
@@ -81,13 +115,49 @@ class Installation:
         return folder
 
 
-def read_json(path: Path) -> dict[str, str]:
-    """A small file of ours; missing or half-written reads as empty (writers rename, so only a foreign hand breaks it)."""
+def read_json(path: Path, *, strict: bool = False) -> dict[str, str]:
+    """A small file of ours; missing reads as empty. A broken one too, or, when `strict`, raises Invalid."""
     try:
         loaded: dict[str, str] = json.loads(path.read_text())
-    except (OSError, ValueError):
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        if strict:
+            raise Invalid(
+                f"{path} cannot be read: {error}", fix="mend it or bring it back; nothing was changed"
+            ) from error
         return {}
     return loaded
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a lock that the kernel releases when its holder dies."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def ollama_host() -> str | None:
+    """OLLAMA_HOST as a URL, read as Ollama reads it: port 11434 by default, an address to listen on means loopback."""
+    given = os.environ.get("OLLAMA_HOST")
+    if not given:
+        return None
+    parts = urlsplit(given if "://" in given else f"http://{given}")
+    host = "127.0.0.1" if parts.hostname in (None, "0.0.0.0", "::") else parts.hostname  # noqa: S104
+    default = {"https": 443}.get(parts.scheme, 80) if "://" in given else 11434
+    return f"{parts.scheme}://{host}:{parts.port or default}"
+
+
+def answers(ollama: str) -> bool:
+    """Whether an Ollama is there."""
+    try:
+        return httpx2.get(f"{ollama}/api/version", timeout=2.0, trust_env=False).status_code == 200
+    except httpx2.HTTPError:
+        return False
 
 
 def write_json(path: Path, content: object, *, mode: int = 0o644) -> None:
@@ -96,4 +166,6 @@ def write_json(path: Path, content: object, *, mode: int = 0o644) -> None:
     descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     with os.fdopen(descriptor, "w") as file:
         json.dump(content, file, indent=1)
+        file.flush()
+        os.fsync(file.fileno())
     aside.replace(path)

@@ -5,6 +5,8 @@ An artifact is immutable and named by its sha256; a file appears under its name 
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import os
 import shutil
@@ -35,6 +37,13 @@ class DigestMismatch(Invalid):
 def sha256_of(path: Path) -> Sha256:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 class ArtifactStore:
@@ -93,14 +102,18 @@ class ArtifactClient:
         """The artifact as a local file, read-only by agreement. Raises ArtifactMissing."""
         if self._cache.has(sha256):
             return self._cache.path(sha256)
-        partial = self._cache.root / f".partial-{sha256}-{os.getpid()}"
-        partial.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self._download(sha256, partial)
-            with partial.open("rb") as file:
-                return self._cache.put(sha256, iter(lambda: file.read(CHUNK), b""))
-        finally:
-            partial.unlink(missing_ok=True)
+        self._cache.root.mkdir(parents=True, exist_ok=True)
+        partial = self._cache.root / f".partial-{sha256}"
+        # One download per artifact at a time, over all threads and processes; a killed one is resumed by the next.
+        with _locked(partial.with_suffix(".lock")):
+            if not self._cache.has(sha256):
+                self._download(sha256, partial)
+                try:
+                    with partial.open("rb") as file:
+                        self._cache.put(sha256, iter(lambda: file.read(CHUNK), b""))
+                finally:
+                    partial.unlink()
+        return self._cache.path(sha256)
 
     def push(self, path: Path, kind: str) -> ArtifactRef:
         """Upload a file; nothing is sent when the registry has it."""

@@ -81,7 +81,10 @@ class Engine:
     ) -> None:
         self.base_url = base_url.rstrip("/")
         timeout = httpx2.Timeout(timeout_s, connect=5.0)
-        self._client = httpx2.Client(base_url=self.base_url, timeout=timeout, transport=transport)
+        # The engine is on this machine or on our network: a proxy that the environment names must not come between.
+        self._client = httpx2.Client(
+            base_url=self.base_url, timeout=timeout, transport=transport, trust_env=False
+        )
 
     def close(self) -> None:
         self._client.close()

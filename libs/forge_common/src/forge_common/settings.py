@@ -33,6 +33,8 @@ class CommonSettings(BaseSettings):
         validation_alias=shared("FORGE_DATABASE_URL"),
     )
     broker_url: str = Field(default="redis://127.0.0.1:6379/0", validation_alias=shared("FORGE_BROKER_URL"))
+    # What a worker dials instead of the broker that the registry hands out.
+    worker_broker: str | None = Field(default=None, validation_alias=shared("FORGE_WORKER_BROKER"))
     log_level: str = Field(default="INFO", validation_alias=shared("FORGE_LOG_LEVEL"))
     log_format: Literal["console", "json"] = Field(
         default="json", validation_alias=shared("FORGE_LOG_FORMAT")

@@ -62,7 +62,9 @@ class Engine:
     def __init__(self, url: str, *, timeout_s: float, pauses_s: Sequence[float] = _PAUSES_S) -> None:
         self.url = url.rstrip("/")
         self._pauses_s = pauses_s
-        self._http = httpx2.AsyncClient(base_url=self.url, timeout=httpx2.Timeout(timeout_s, connect=5.0))
+        self._http = httpx2.AsyncClient(
+            base_url=self.url, timeout=httpx2.Timeout(timeout_s, connect=5.0), trust_env=False
+        )
 
     async def __aenter__(self) -> Self:
         return self

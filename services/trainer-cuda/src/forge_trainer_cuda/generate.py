@@ -10,9 +10,10 @@ import torch
 from peft import PeftModel
 from transformers import GenerationConfig
 
+from forge_common.weights.jobs import Answer, GreedyOutcome
 from forge_common.weights.rows import as_chat
 from forge_common.weights.tokenizer import ChatTokenizer
-from forge_trainer_cuda.jobs import Answer, GreedyJob, GreedyOutcome
+from forge_trainer_cuda.jobs import GreedyJob
 from forge_trainer_cuda.model import load_for_reading
 
 AT_ONCE = 16

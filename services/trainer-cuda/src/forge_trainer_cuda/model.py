@@ -11,7 +11,7 @@ from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dic
 from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig
 
 from forge_common.contracts.domain import TrainingRules
-from forge_common.weights.adapter import Adapter, Pair
+from forge_common.weights.adapter import Adapter, Pair, trained_layers
 from forge_common.weights.checkpoint import Checkpoint
 
 # Every linear map of a decoder block: LoRA on all of them beat attention alone at equal rank.
@@ -57,13 +57,6 @@ def trained(model: PeftModel, rules: TrainingRules) -> Adapter:
 
 def restore(model: PeftModel, state: dict[str, torch.Tensor]) -> None:
     set_peft_model_state_dict(model, state)
-
-
-def trained_layers(rules: TrainingRules, layers: int) -> list[int] | None:
-    """The last `num_layers` blocks; None means all."""
-    if rules.num_layers is None or rules.num_layers >= layers:
-        return None
-    return list(range(layers - rules.num_layers, layers))
 
 
 def _lora(rules: TrainingRules, layers: int) -> LoraConfig:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from pathlib import Path
 
@@ -10,28 +9,8 @@ import torch
 from peft import PeftModel, get_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 
-from forge_common.contracts.base import Contract
-from forge_common.contracts.stages import CurvePoint
+from forge_common.weights.training import Standing
 from forge_trainer_cuda.model import restore
-
-
-class Standing(Contract):
-    """What is known after `step` steps. `job` names the request: a checkpoint of another one is ignored."""
-
-    job: str
-    step: int = 0
-    tokens: int = 0
-    seconds: float = 0.0
-    curve: tuple[CurvePoint, ...] = ()
-    best_step: int = 0
-    best_loss: float | None = None
-    stale: int = 0
-    """Evaluations since the best one."""
-    is_over: bool = False
-
-
-def job_id(*parts: bytes) -> str:
-    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
 
 
 def save(folder: Path, standing: Standing, model: PeftModel, optimizer: torch.optim.Optimizer) -> None:
@@ -43,6 +22,11 @@ def save(folder: Path, standing: Standing, model: PeftModel, optimizer: torch.op
     save_file(lora, aside / "lora.safetensors")
     save_file(_flat(optimizer), aside / "optimizer.safetensors")
     (aside / "standing.json").write_text(standing.model_dump_json(), encoding="utf-8")
+    swap(aside, folder)
+
+
+def swap(aside: Path, folder: Path) -> None:
+    """Put `aside` in the place of `folder`; killed in between, `mend` brings the old one back."""
     old = folder.with_name(f"{folder.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
@@ -51,11 +35,16 @@ def save(folder: Path, standing: Standing, model: PeftModel, optimizer: torch.op
     shutil.rmtree(old, ignore_errors=True)
 
 
+def mend(folder: Path) -> None:
+    """Finish a swap that was killed between its two renames."""
+    old = folder.with_name(f"{folder.name}.old")
+    if not folder.exists() and old.exists():
+        old.rename(folder)
+
+
 def load(folder: Path, job: str) -> Standing | None:
     """The last whole checkpoint's standing; None when there is none for `job`."""
-    old = folder.with_name(f"{folder.name}.old")
-    if not folder.exists() and old.exists():  # killed between the two renames
-        old.rename(folder)
+    mend(folder)
     path = folder / "standing.json"
     if not path.is_file():
         return None

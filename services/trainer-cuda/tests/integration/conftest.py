@@ -12,7 +12,6 @@ import pytest
 os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
 
 from forge_common import nano
-from forge_common.artifacts import ArtifactClient
 from forge_common.contracts.dataset import DatasetManifest
 from forge_common.contracts.domain import DomainDocument, TrainingRules
 from forge_common.contracts.stages import BaseModelRef
@@ -22,7 +21,7 @@ from forge_common.testing.tiny_model import write_tiny_model
 from forge_trainer_cuda.hardware import Device
 from forge_trainer_cuda.jobs import TrainJob
 from forge_trainer_cuda.settings import Settings
-from forge_trainer_cuda.stages import Bench
+from forge_trainer_cuda.worker import make_bench
 
 QUICK = {
     "rank": 8,
@@ -108,8 +107,7 @@ def bench(tmp_path_factory):
     home = tmp_path_factory.mktemp("bench")
     with serve_artifacts(home / "store") as url:
         settings = Settings(home=home / "home", registry_url=url, device="cpu", name="t", threads=1)
-        settings.workdir.mkdir(parents=True)
-        yield Bench(settings, Device("cpu", "test", 1), ArtifactClient(url, None, home / "cache"))
+        yield make_bench(settings, Device("cpu", "test", 1))
 
 
 @pytest.fixture(scope="module")

@@ -17,9 +17,9 @@ from forge_common.queue.child import ChildDied
 from forge_common.queue.stage import Beat
 from forge_common.weights.adapter import read_adapter
 from forge_common.weights.export import ExportUnfaithful, Greedy, export
+from forge_common.weights.stages import WrongStage, work
 from forge_trainer_cuda.generate import greedy
 from forge_trainer_cuda.jobs import GreedyJob
-from forge_trainer_cuda.stages import WrongStage, work
 
 pytestmark = pytest.mark.integration
 

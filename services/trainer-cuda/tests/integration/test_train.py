@@ -12,9 +12,10 @@ from transformers import AutoModelForCausalLM
 
 from forge_common.contracts.domain import TrainingRules
 from forge_common.weights.adapter import read_adapter
-from forge_common.weights.rows import TokenRow
+from forge_common.weights.rows import NothingToTrainOn, TokenRow
+from forge_common.weights.training import TrainingDiverged
 from forge_trainer_cuda.model import load_trainable
-from forge_trainer_cuda.train import NothingToTrainOn, TrainingDiverged, target_loss, train
+from forge_trainer_cuda.train import target_loss, train
 
 pytestmark = pytest.mark.integration
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 
 import pytest
 
+from forge_common.weights.worker import hello, make_app
 from forge_trainer_cuda.hardware import Device
 from forge_trainer_cuda.settings import Settings
-from forge_trainer_cuda.stages import Bench, sweep
-from forge_trainer_cuda.worker import hello, make_app, make_bench
+from forge_trainer_cuda.worker import make_bench
 
 
 @pytest.fixture
@@ -22,7 +21,7 @@ def settings(tmp_path):
 
 @pytest.mark.parametrize(("kind", "queue"), [("cpu", "train.cpu"), ("cuda", "train.cuda")])
 def test_the_device_decides_the_queue(settings, kind, queue):
-    bench = Bench(settings, Device(kind, "x", 1), make_bench(settings).artifacts)
+    bench = make_bench(settings, Device(kind, "x", 1))
 
     app = make_app("memory://", bench)
 
@@ -60,15 +59,3 @@ def test_threads_of_the_child_sleep_while_they_wait(settings, monkeypatch):
 
     assert environment["OMP_NUM_THREADS"] == str(os.cpu_count())
     assert (environment["OMP_WAIT_POLICY"], environment["GOMP_SPINCOUNT"]) == ("PASSIVE", "0")
-
-
-def test_only_leavings_of_long_ago_are_removed(settings):
-    old, new = (settings.workdir / "runs" / name for name in ("run_old", "run_new"))
-    for folder in (old, new):
-        folder.mkdir(parents=True)
-    week_ago = time.time() - 8 * 86_400
-    os.utime(old, (week_ago, week_ago))
-
-    sweep(settings)
-
-    assert (old.exists(), new.exists()) == (False, True)

@@ -16,7 +16,7 @@ from mlx_lm.utils import load_model, quantize_model
 
 from forge_common.contracts.domain import TrainingRules
 from forge_common.logging import get_logger
-from forge_common.weights.adapter import Adapter, AdapterInvalid, Pair
+from forge_common.weights.adapter import Adapter, AdapterInvalid, Pair, trained_layers
 from forge_common.weights.architectures import architecture
 from forge_common.weights.checkpoint import Checkpoint, model_config, rope_theta
 
@@ -85,13 +85,6 @@ def rope_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     if nested.get("rope_type", "default") != "default":
         settings["rope_scaling"] = dict(nested)
     return settings
-
-
-def trained_layers(rules: TrainingRules, layers: int) -> list[int] | None:
-    """The last `num_layers` blocks; None means all."""
-    if rules.num_layers is None or rules.num_layers >= layers:
-        return None
-    return list(range(layers - rules.num_layers, layers))
 
 
 def last_logits(model: nn.Module, tokens: mx.array, places: mx.array) -> mx.array:

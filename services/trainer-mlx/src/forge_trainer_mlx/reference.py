@@ -13,9 +13,10 @@ from mlx_lm.tuner.utils import remove_lora_layers
 
 from forge_common.contracts.exchange import Message
 from forge_common.weights.adapter import read_adapter
+from forge_common.weights.jobs import Answer, GreedyOutcome
 from forge_common.weights.rows import as_chat
 from forge_common.weights.tokenizer import ChatTokenizer
-from forge_trainer_mlx.jobs import Answer, GreedyJob, GreedyOutcome
+from forge_trainer_mlx.jobs import GreedyJob
 from forge_trainer_mlx.model import load_adapter, load_for_reading
 
 

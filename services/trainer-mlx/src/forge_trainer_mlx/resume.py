@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,25 +11,9 @@ import mlx.core as mx
 import numpy as np
 from mlx.utils import tree_flatten, tree_unflatten
 
-from forge_common.contracts.base import Contract
-from forge_common.contracts.stages import CurvePoint
+from forge_common.weights.training import Standing
 
 Weights = dict[str, mx.array]
-
-
-class Standing(Contract):
-    """What is known after `step` steps. `job` names the request: a checkpoint of another one is ignored."""
-
-    job: str
-    step: int = 0
-    tokens: int = 0
-    seconds: float = 0.0
-    curve: tuple[CurvePoint, ...] = ()
-    best_step: int = 0
-    best_loss: float | None = None
-    stale: int = 0
-    """Evaluations since the best one."""
-    is_over: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +24,6 @@ class Checkpoint:
     weights: Weights
     best: Weights
     optimizer: dict[str, Any]
-
-
-def job_id(*parts: bytes) -> str:
-    return hashlib.sha256(b"\0".join(parts)).hexdigest()[:16]
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:

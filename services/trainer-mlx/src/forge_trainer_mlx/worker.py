@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
-
-from celery import Celery
 
 from forge_common.artifacts import ArtifactClient
 from forge_common.contracts.tasks import TRAIN_MLX
-from forge_common.contracts.workers import WorkerHello
 from forge_common.errors import ForgeError
 from forge_common.logging import configure
-from forge_common.queue.worker import make_worker, run_worker
+from forge_common.queue.stage import Beat
+from forge_common.weights.stages import Bench, Child
+from forge_common.weights.worker import serve
+from forge_trainer_mlx.environment import child_environment
+from forge_trainer_mlx.jobs import Device, DeviceJob
 from forge_trainer_mlx.settings import Settings
-from forge_trainer_mlx.stages import LIBRARIES, Bench, find_device, sweep
-from forge_trainer_mlx.tasks import register
+
+CHILD = "forge_trainer_mlx.child"
+LIBRARIES = ("mlx", "mlx-lm")
 
 
 class MlxMissing(ForgeError):
@@ -28,18 +31,18 @@ def main() -> None:
     settings = Settings()
     configure("trainer-mlx", settings)
     try:
-        versions = installed(LIBRARIES)
-        bench = make_bench(settings)
+        check_installed(LIBRARIES)
+        device = find_device(settings)
     except ForgeError as error:
         sys.exit(f"trainer-mlx cannot work here: {error}")
-    sweep(settings)
-    run_worker(hello(bench, versions), settings, lambda broker_url: make_app(broker_url, bench))
+    serve(make_bench(settings, device))
 
 
-def installed(libraries: Iterable[str]) -> dict[str, str]:
-    """Their versions. Raises MlxMissing."""
+def check_installed(libraries: Sequence[str]) -> None:
+    """Raises MlxMissing."""
     try:
-        return {name: version(name) for name in libraries}
+        for name in libraries:
+            version(name)
     except PackageNotFoundError as error:
         raise MlxMissing(
             f"{error.name} is not installed",
@@ -48,24 +51,24 @@ def installed(libraries: Iterable[str]) -> dict[str, str]:
         ) from error
 
 
-def make_bench(settings: Settings) -> Bench:
-    """Raises ChildFailed or ChildDied when mlx does not load."""
-    artifacts = ArtifactClient(settings.registry_url, settings.key_text, settings.workdir / "artifacts")
-    return Bench(settings=settings, device=find_device(settings), artifacts=artifacts)
+def find_device(settings: Settings) -> Device:
+    """What mlx runs on here, found out as training will. Raises ChildFailed (`mlx_unusable`), ChildDied."""
+    job = DeviceJob(memory_share=settings.memory_share)
+    return Device.model_validate(make_child(settings).run(job, Beat()))
 
 
-def hello(bench: Bench, versions: dict[str, str]) -> WorkerHello:
-    return WorkerHello(
-        name=bench.settings.name,
-        service="trainer-mlx",
-        queues=(TRAIN_MLX.queue,),
-        device=bench.device.label,
-        memory_bytes=bench.device.memory_bytes,
-        versions=versions,
+def make_bench(settings: Settings, device: Device) -> Bench:
+    return Bench(
+        settings=settings,
+        spec=TRAIN_MLX,
+        device=device.label,
+        memory_bytes=device.memory_bytes,
+        libraries=LIBRARIES,
+        child=make_child(settings),
+        artifacts=ArtifactClient(settings.registry_url, settings.key_text, settings.workdir / "artifacts"),
     )
 
 
-def make_app(broker_url: str, bench: Bench) -> Celery:
-    app = make_worker("trainer-mlx", broker_url, [TRAIN_MLX.queue])
-    register(app, bench)
-    return app
+def make_child(settings: Settings) -> Child:
+    facts = {"memory_share": settings.memory_share}
+    return Child(CHILD, settings.workdir, facts, child_environment(settings, os.environ))

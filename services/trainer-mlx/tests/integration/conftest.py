@@ -26,9 +26,10 @@ from forge_common.nano import teacher, traffic
 from forge_common.queue.stage import Beat
 from forge_common.testing.artifact_server import serve_artifacts
 from forge_common.testing.tiny_model import write_tiny_model
-from forge_trainer_mlx import stages
+from forge_common.weights import stages
 from forge_trainer_mlx.jobs import Device
 from forge_trainer_mlx.settings import Settings
+from forge_trainer_mlx.worker import make_bench
 
 pytest.importorskip("mlx.core", reason="mlx is not installed on this machine")
 pytest.importorskip("mlx_lm", reason="mlx-lm is not installed on this machine")
@@ -86,9 +87,8 @@ def make_dataset(artifacts: ArtifactClient, tmp_path: Path) -> Callable[..., Art
 
 
 @pytest.fixture
-def bench(settings: Settings, artifacts: ArtifactClient) -> stages.Bench:
-    settings.workdir.mkdir(parents=True)
-    return stages.Bench(settings, Device(label="a test's", memory_bytes=0), artifacts)
+def bench(settings: Settings) -> stages.Bench:
+    return make_bench(settings, Device(label="a test's", memory_bytes=0))
 
 
 @pytest.fixture

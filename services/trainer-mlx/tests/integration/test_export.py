@@ -9,7 +9,7 @@ from forge_common.contracts.exchange import Message
 from forge_common.contracts.stages import ExportRequest, TrainRequest
 from forge_common.queue.stage import Beat
 from forge_common.weights.adapter import merge
-from forge_trainer_mlx.stages import ChildReference
+from forge_common.weights.stages import ChildReference
 
 pytestmark = pytest.mark.integration
 
@@ -43,7 +43,7 @@ def test_the_adapter_merged_by_numpy_answers_as_mlx_does(bench, request_after_tr
         (Message(role="user", content=f"Write a Python function f(x) that returns x plus {k}."),)
         for k in (2, 7)
     ]
-    reference = ChildReference(Beat(), bench.settings)
+    reference = ChildReference(Beat(), bench.child)
 
     bare, adapted, bare_again = reference.greedy(base, prompts, [None, adapter, None], 32)
     (merged,) = reference.greedy(tmp_path / "merged", prompts, [None], 32)

@@ -18,7 +18,7 @@ from forge_common.contracts.stages import (
     TrainRequest,
 )
 from forge_common.contracts.tasks import TRAIN_MLX, Doorbell
-from forge_trainer_mlx.worker import make_app
+from forge_common.weights.worker import make_app
 
 pytestmark = pytest.mark.integration
 

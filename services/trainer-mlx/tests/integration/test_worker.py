@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from forge_common.queue.child import ChildFailed
+from forge_common.weights.worker import hello
 from forge_trainer_mlx.environment import find_openblas
-from forge_trainer_mlx.stages import LIBRARIES
-from forge_trainer_mlx.worker import hello, installed, make_bench
+from forge_trainer_mlx.worker import find_device, make_bench
 
 pytestmark = pytest.mark.integration
 
 
 def test_a_worker_says_what_machine_it_is(settings):
-    greeting = hello(make_bench(settings), installed(LIBRARIES))
+    greeting = hello(make_bench(settings, find_device(settings)))
 
     assert greeting.queues == ("train.mlx",)
     assert greeting.device.startswith(("cpu (", "metal ("))
@@ -27,14 +27,14 @@ def test_a_worker_says_what_machine_it_is(settings):
 
 @pytest.mark.skipif(find_openblas() is None, reason="this machine has no OpenBLAS (or needs none)")
 def test_the_child_runs_on_the_openblas_that_was_found(settings):
-    assert "slow" not in make_bench(settings).device.label
+    assert "slow" not in find_device(settings).label
 
 
 def test_a_missing_fast_blas_is_said(settings, capfd):
     if sys.platform != "linux":
         pytest.skip("only mlx's CPU build on Linux needs another BLAS")
 
-    device = make_bench(settings.model_copy(update={"openblas": Path("/dev/null")})).device
+    device = find_device(settings.model_copy(update={"openblas": Path("/dev/null")}))
 
     assert "slow BLAS" in device.label
     assert "blas.missing" in "".join(capfd.readouterr())
@@ -46,14 +46,14 @@ def test_an_mlx_that_does_not_load_is_explained(settings, tmp_path, monkeypatch)
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
 
     with pytest.raises(ChildFailed, match="GLIBC") as caught:
-        make_bench(settings)
+        find_device(settings)
 
     assert caught.value.code == "mlx_unusable"
     assert "forge worker cpu" in caught.value.fix
 
 
 def test_the_worker_process_never_loads_mlx():
-    program = "import sys, forge_trainer_mlx.worker, forge_trainer_mlx.tasks, forge_trainer_mlx.__main__; print([m for m in sys.modules if m.split('.')[0] in {'mlx', 'mlx_lm', 'torch'}])"
+    program = "import sys, forge_trainer_mlx.worker, forge_trainer_mlx.__main__; print([m for m in sys.modules if m.split('.')[0] in {'mlx', 'mlx_lm', 'torch'}])"
 
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
 

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from forge_common.contracts.stages import CurvePoint
+from forge_common.weights.training import Standing
 
 mx = pytest.importorskip("mlx.core", reason="mlx is not installed on this machine")
 resume = pytest.importorskip("forge_trainer_mlx.resume")
 
-STANDING = resume.Standing(
+STANDING = Standing(
     job="a", step=20, tokens=400, curve=(CurvePoint(step=20, train_loss=1.5),), best_step=20, stale=1
 )
 

@@ -33,19 +33,3 @@ def test_padding_changes_no_loss(tiny):
     together = train.target_loss(tiny, [SHORT, LONG]).item()
 
     assert together == pytest.approx(loss_by_hand(tiny, SHORT) + loss_by_hand(tiny, LONG), rel=1e-5)
-
-
-def test_validation_takes_evenly_spread_rows_when_there_are_many():
-    rows = [TokenRow((i, 1), (False, True)) for i in range(1000)]
-
-    kept = [row.tokens[0] for row in train.some(rows)]
-
-    assert kept == list(range(0, 1000, 4))
-    assert train.some(rows[:256]) == rows[:256]
-
-
-def test_a_loss_that_is_no_number_stops_the_training():
-    with pytest.raises(train.TrainingDiverged, match="step 4") as caught:
-        train._check(float("nan"), 1.0, 3)
-
-    assert "learning_rate" in caught.value.fix

@@ -42,6 +42,9 @@ def worker(
     key: Annotated[
         str | None, typer.Option(help="A worker key; better in FORGE_KEY.", envvar="FORGE_KEY")
     ] = None,
+    broker: Annotated[
+        str | None, typer.Option(help="The broker's URL; default: the one that the registry hands out.")
+    ] = None,
     json_: JsonFlag = False,
 ) -> None:
     """A training worker on this machine, e.g. a GPU box for a Mac's Forge."""
@@ -53,6 +56,7 @@ def worker(
     env = _environment(here)
     env |= {"FORGE_REGISTRY_URL": registry} if registry else {}
     env |= {"FORGE_KEY": key} if key else {}
+    env |= {"FORGE_WORKER_BROKER": broker} if broker else {}
     if hardware is not Hardware.MLX:
         env["FORGE_TRAINER_CUDA_DEVICE"] = str(hardware)
     if json_:
@@ -65,7 +69,7 @@ def _environment(here: Installation) -> dict[str, str]:
         "FORGE_HOME": str(here.home),
         "FORGE_KEY": here.key,
         "FORGE_REGISTRY_URL": here.url("registry"),
-        "FORGE_ENGINE_URL": here.url("engine"),
+        "FORGE_ENGINE_URL": here.engine(),
         "FORGE_LOG_FORMAT": os.environ.get("FORGE_LOG_FORMAT", "console"),
     }
 

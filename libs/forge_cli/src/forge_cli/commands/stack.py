@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+import os
+from typing import Annotated, Any
 
+import typer
 from rich.live import Live
 from rich.text import Text
 
@@ -23,8 +25,17 @@ FOR_PEOPLE = {
 
 
 @command
-def up(*, json_: JsonFlag = False) -> None:
+def up(
+    *,
+    bind: Annotated[
+        str | None,
+        typer.Option(help="Listen on this address, too, for other machines; keys are then required."),
+    ] = None,
+    json_: JsonFlag = False,
+) -> None:
     """Start everything that is missing on this machine."""
+    if bind is not None:
+        os.environ["FORGE_BIND"] = bind
     here = Installation.find()
     with Live(console=err, transient=True, refresh_per_second=8) as live:
         started = bring_up(here, lambda state: live.update(_waiting(state)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import typer
-from openai import OpenAI
+from openai import DefaultHttpxClient, OpenAI
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from forge_cli import clients
@@ -21,7 +22,6 @@ from forge_cli.demo import teacher, traffic
 from forge_cli.follow import follow, show_scorecard
 from forge_cli.installation import Installation, read_json, write_json
 from forge_cli.stack.control import bring_down, bring_up
-from forge_common.contracts.base import RunId
 from forge_common.contracts.runs import PromoteRequest, RollbackRequest, RunRequest, RunState, RunView
 from forge_common.errors import ForgeError, Invalid
 from forge_common.http.registry import RegistryClient
@@ -48,13 +48,15 @@ def main() -> None:
     here = _home()
     chosen = _teacher(here)
     os.environ["FORGE_COLLECTOR_OPENAI_UPSTREAM"] = chosen.upstream
+    if _remember(here, "teacher", chosen.upstream) != chosen.upstream:
+        # The collector learns its upstream when it starts.
+        bring_down(here)
+        _note(here, teacher=chosen.upstream)
     with _step("The stack: Postgres, Redis, engine, services, workers"):
         bring_up(here, lambda _: None)
     registry = clients.registry(here)
     with _step("The nano domain: base model, benchmark"):
-        registry.set_active_domain(DOMAIN)
-        upload_benchmarks(here, registry)
-        upload_nano_base(here, registry)
+        traffic.patiently(lambda: _set_up_domain(here, registry))
     _capture(here, chosen)
     view = _train(here, registry)
     if view.scorecard is None or view.version is None:
@@ -68,7 +70,7 @@ def main() -> None:
             f"the new version was {view.state}, not promoted", fix=f"`forge runs show {view.id}` says why"
         )
     _serve_and_roll_back(here, registry, view.version)
-    write_json(here.home / MARK, {"run": view.id, "finished": "yes"})
+    _note(here, finished="yes")
     _where_next(here, time.monotonic() - started)
 
 
@@ -127,12 +129,13 @@ def _teacher(here: Installation) -> Teacher:
 def _capture(here: Installation, chosen: Teacher) -> None:
     collector = clients.CollectorClient(here)
     prompts = traffic.requests()
-    have = traffic.stored_exchanges(collector, DOMAIN)
+    have = traffic.patiently(lambda: traffic.stored_exchanges(collector, DOMAIN))
     client = OpenAI(
         base_url=f"{here.url('collector')}/v1",
         api_key=chosen.key,
         default_headers={"x-forge-domain": DOMAIN},
         max_retries=0,
+        http_client=_direct(),
     )
     if have < len(prompts):
         with _bar("Capturing", len(prompts)) as advance:
@@ -141,35 +144,66 @@ def _capture(here: Installation, chosen: Teacher) -> None:
     done(f"{stored} exchanges captured, streaming and not, and stored in Postgres through the spool")
 
 
+def _set_up_domain(here: Installation, registry: RegistryClient) -> None:
+    registry.set_active_domain(DOMAIN)
+    upload_benchmarks(here, registry)
+    upload_nano_base(here, registry)
+
+
 def _train(here: Installation, registry: RegistryClient) -> RunView:
-    known = read_json(here.home / MARK).get("run")
-    if known is None or registry.run(RunId(known)).state in (RunState.FAILED, RunState.CANCELLED):
-        view = registry.start_run(RunRequest(domain=DOMAIN))
-        write_json(here.home / MARK, {"run": view.id})
-        known = view.id
-    out.print(f"\n[bold]Run {known}[/] prepare → train → export → deploy → evaluate → decide")
-    return follow(registry, RunId(known))
+    """The demo's one run: started once, however often we are killed; started anew when it failed."""
+    key = _remember(here, "run_key", secrets.token_hex(8))
+    view = traffic.patiently(lambda: registry.start_run(RunRequest(domain=DOMAIN, idempotency_key=key)))
+    if view.state in (RunState.FAILED, RunState.CANCELLED, RunState.KEPT):
+        _note(here, run_key=secrets.token_hex(8))
+        return _train(here, registry)
+    out.print(f"\n[bold]Run {view.id}[/] prepare → train → export → deploy → evaluate → decide")
+    return follow(registry, view.id)
+
+
+def _remember(here: Installation, name: str, first: str) -> str:
+    """What the demo's mark says for `name`; `first` is noted, and returned, when it says nothing."""
+    known = read_json(here.home / MARK)
+    if name not in known:
+        _note(here, **{name: first})
+    return known.get(name, first)
+
+
+def _note(here: Installation, **what: str) -> None:
+    write_json(here.home / MARK, read_json(here.home / MARK) | what)
 
 
 def _serve_and_roll_back(here: Installation, registry: RegistryClient, version: int) -> None:
-    client = OpenAI(base_url=f"{here.url('gateway')}/v1", api_key=here.key, max_retries=0)
+    client = OpenAI(
+        base_url=f"{here.url('gateway')}/v1", api_key=here.key, max_retries=0, http_client=_direct()
+    )
     out.print(f"\n[bold]The gateway answers as {LATEST}[/]  [dim]{escape(HELD_OUT)}[/]\n")
+    # It is live, unless an earlier demo was killed between its rollback and its re-promotion.
+    forward = PromoteRequest(version=version, reason="the demo promotes it again")
+    traffic.patiently(lambda: registry.promote(DOMAIN, forward))
+    _wait_for_pointer(client, f"engie-nano:v{version}")
     rows = [["promoted", f"v{version}", _short(traffic.ask(client, LATEST, HELD_OUT, stream=True))]]
     back = registry.rollback(DOMAIN, RollbackRequest(reason="the demo shows how"))
     _wait_for_pointer(client, f"engie-nano:v{back.version}")
     rows.append(["rolled back", f"v{back.version}", _short(traffic.ask(client, LATEST, HELD_OUT))])
-    registry.promote(DOMAIN, PromoteRequest(version=version, reason="the demo promotes it again"))
+    traffic.patiently(lambda: registry.promote(DOMAIN, forward))
     _wait_for_pointer(client, f"engie-nano:v{version}")
     rows.append(["promoted again", f"v{version}", _short(traffic.ask(client, LATEST, HELD_OUT))])
     table("", "live", "answer", rows=rows)
 
 
-def _wait_for_pointer(client: OpenAI, model: str, timeout_s: float = 5.0) -> None:
+def _direct() -> DefaultHttpxClient:
+    """Our own services are on this machine: a proxy that the environment names must not come between."""
+    return DefaultHttpxClient(trust_env=False)
+
+
+def _wait_for_pointer(client: OpenAI, model: str, timeout_s: float = 10.0) -> None:
     """The gateway follows within a second; the header says who answered."""
+    create = client.chat.completions.with_raw_response.create
     deadline = time.monotonic() + timeout_s
     while True:
-        reply = client.chat.completions.with_raw_response.create(
-            model=LATEST, messages=[{"role": "user", "content": "Hello!"}], max_tokens=4
+        reply = traffic.patiently(
+            lambda: create(model=LATEST, messages=[{"role": "user", "content": "Hello!"}], max_tokens=4)
         )
         if reply.headers.get("x-forge-model") == model:
             return

@@ -6,6 +6,7 @@ import contextlib
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from openai import APIConnectionError, APIStatusError, OpenAI
 from openai.types.chat import ChatCompletionMessageParam
@@ -15,6 +16,7 @@ from forge_common.errors import DependencyDown
 from forge_common.nano.traffic import coding_requests, general_requests
 
 CODING, GENERAL = 360, 130
+T = TypeVar("T")
 # Requests in flight at once: an impatient person with a few tools open.
 AT_ONCE = 4
 PATIENCE_S = 60.0
@@ -30,7 +32,7 @@ def talk(client: OpenAI, model: str, prompts: Sequence[str], said: Callable[[], 
 
     def ask(numbered: tuple[int, str]) -> None:
         number, prompt = numbered
-        _patiently(lambda: _ask(client, model, prompt, stream=number % 2 == 1))
+        patiently(lambda: _ask(client, model, prompt, stream=number % 2 == 1))
         said()
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -40,7 +42,7 @@ def talk(client: OpenAI, model: str, prompts: Sequence[str], said: Callable[[], 
 
 def ask(client: OpenAI, model: str, prompt: str, *, stream: bool = False) -> str:
     """One question, one answer, by the SDK; waits out a part that is being restarted."""
-    return _patiently(lambda: _ask(client, model, prompt, stream=stream))
+    return patiently(lambda: _ask(client, model, prompt, stream=stream))
 
 
 def wait_until_stored(collector: CollectorClient, domain: str, count: int, timeout_s: float = 120.0) -> int:
@@ -75,15 +77,17 @@ def _ask(client: OpenAI, model: str, prompt: str, *, stream: bool) -> str:
     return "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices)
 
 
-def _patiently(ask_once: Callable[[], str]) -> str:
+def patiently(ask_once: Callable[[], T]) -> T:
+    """Wait out a part that is being restarted."""
     deadline = time.monotonic() + PATIENCE_S
     while True:
         try:
             return ask_once()
-        except APIConnectionError:
+        except (APIConnectionError, DependencyDown):
             if time.monotonic() > deadline:
                 raise
         except APIStatusError as error:
-            if error.status_code < 500 or time.monotonic() > deadline:
+            # 429: a real teacher's rate limit.
+            if (error.status_code < 500 and error.status_code != 429) or time.monotonic() > deadline:
                 raise
         time.sleep(0.5)

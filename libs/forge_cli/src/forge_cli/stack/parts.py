@@ -13,23 +13,23 @@ from pathlib import Path
 
 import httpx2
 
-from forge_cli.installation import Installation
+from forge_cli.installation import LOOPBACK, Installation
 from forge_common.local.account import state_folder
 from forge_common.local.postgres import Postgres
-from forge_common.local.process import ServerDidNotStart, spawn, tail, wait_until
+from forge_common.local.process import ServerDidNotStart, spawn, tail
 from forge_common.local.redis import Redis
 
 Process = subprocess.Popen[bytes]
-OLLAMA = "http://127.0.0.1:11434"
 
 
 @dataclass(frozen=True)
 class Part:
-    """One process. `start` returns it once it answers; it may raise ServerDidNotStart."""
+    """One process. `spawn` returns it at once, so that it is never unknown; `answers` says when it is ready."""
 
     name: str
-    start: Callable[[], Process]
+    spawn: Callable[[], Process]
     log: Path
+    answers: Callable[[], bool] = lambda: True
     after: tuple[str, ...] = ()
     address: str = ""
     stop_signal: str = "SIGTERM"
@@ -63,8 +63,14 @@ def plan(here: Installation) -> Plan:
         "FORGE_REGISTRY_URL": here.url("registry"),
         "FORGE_COLLECTOR_URL": here.url("collector"),
         "FORGE_GATEWAY_URL": here.url("gateway"),
+        "FORGE_GATEWAY_BIND": here.bind,
+        "FORGE_COLLECTOR_HOST": here.bind,
+        "FORGE_REGISTRY_HOST": here.bind,
         "PYTHONUNBUFFERED": "1",
     }
+    if here.bind != LOOPBACK:
+        # Other than loopback the gateway answers only with keys.
+        made.env.setdefault("FORGE_API_KEYS", here.key)
     _postgres(made, here)
     _redis(made, here)
     _engine(made, here)
@@ -77,62 +83,54 @@ def _postgres(made: Plan, here: Installation) -> None:
     if given := os.environ.get("FORGE_DATABASE_URL"):
         made.external.append(External("postgres", given.rpartition("@")[2]))
         return
-    log = here.logs / "postgres.log"
-    port, password = here.port("postgres"), here.secret("postgres")
+    log, port, password = here.logs / "postgres.log", here.port("postgres"), here.secret("postgres")
     data = state_folder(here.home, "postgres") / "data"
-
-    def start() -> Process:
-        return Postgres.at(data, port=port, password=password, log=log).start()
-
-    made.env["FORGE_DATABASE_URL"] = f"postgresql+psycopg://forge:{password}@127.0.0.1:{port}/forge"
+    server = Postgres.at(data, port=port, password=password, log=log)
+    made.env["FORGE_DATABASE_URL"] = server.url()
     # SIGINT is Postgres's fast shutdown; SIGTERM would wait for every client to leave.
-    made.parts.append(Part("postgres", start, log, address=f"127.0.0.1:{port}", stop_signal="SIGINT"))
+    address = f"127.0.0.1:{port}"
+    made.parts.append(
+        Part("postgres", server.spawn, log, server.answers, address=address, stop_signal="SIGINT")
+    )
 
 
 def _redis(made: Plan, here: Installation) -> None:
     if given := os.environ.get("FORGE_BROKER_URL"):
         made.external.append(External("redis", given.rpartition("@")[2]))
         return
-    log = here.logs / "redis.log"
-    port, password = here.port("redis"), here.secret("redis")
-    data = state_folder(here.home, "redis")
-
-    def start() -> Process:
-        return Redis.at(data, port=port, password=password, log=log).start()
-
-    made.env["FORGE_BROKER_URL"] = f"redis://:{password}@127.0.0.1:{port}/0"
-    made.parts.append(Part("redis", start, log, address=f"127.0.0.1:{port}"))
+    log, port, password = here.logs / "redis.log", here.port("redis"), here.secret("redis")
+    server = Redis.at(state_folder(here.home, "redis"), port=port, password=password, log=log)
+    server.bind = here.bind
+    made.env["FORGE_BROKER_URL"] = server.url()
+    made.parts.append(Part("redis", server.spawn, log, server.answers, address=f"{here.bind}:{port}"))
 
 
 def _engine(made: Plan, here: Installation) -> None:
-    external = os.environ.get("FORGE_ENGINE_URL") or _ollama_host()
-    if external is None and "FORGE_ENGINE_PORT" not in os.environ and _answers(f"{OLLAMA}/api/version"):
-        external = OLLAMA
-    if external:
-        made.env["FORGE_ENGINE_URL"] = external
-        made.external.append(External("engine", external))
+    url = made.env["FORGE_ENGINE_URL"] = here.engine()
+    if url != here.url("engine") or "FORGE_ENGINE_URL" in os.environ:
+        made.external.append(External("engine", url))
         return
-    url = here.url("engine")
-    made.env |= {"FORGE_ENGINE_URL": url, "FORGE_ENGINE_PORT": str(here.port("engine"))}
-    made.parts.append(_python(made, here, "engine", "forge_engine.cli", health=f"{url}/api/version"))
+    made.env["FORGE_ENGINE_PORT"] = str(here.port("engine"))
+    made.parts.append(_python(made, here, "engine", "forge_engine", health=f"{url}/api/version"))
 
 
 def _services(made: Plan, here: Installation) -> None:
-    for name, after in (
-        ("registry", ("postgres", "redis")),
-        ("collector", ("postgres", "registry")),
-        ("gateway", ("registry",)),
-    ):
+    dependencies = {
+        "registry": ("postgres", "redis"),
+        "collector": ("postgres", "registry"),
+        "gateway": ("registry",),
+    }
+    health = {"registry": "/health", "collector": "/forge/v1/health", "gateway": "/health"}
+    for name, after in dependencies.items():
         if given := os.environ.get(f"FORGE_{name.upper()}_URL"):
             made.external.append(External(name, given))
             continue
         made.env[f"FORGE_{name.upper()}_PORT"] = str(here.port(name))
-        health = f"{here.url(name)}{'/forge/v1/health' if name == 'collector' else '/health'}"
-        made.parts.append(
-            _python(
-                made, here, name, f"forge_{name}", health=health, after=after, migrate=name == "collector"
-            )
+        url = f"{here.url(name)}{health[name]}"
+        part = _python(
+            made, here, name, f"forge_{name}", health=url, after=after, migrate=name == "collector"
         )
+        made.parts.append(replace(part, address=f"http://{here.bind}:{here.port(name)}"))
 
 
 def _workers(made: Plan, here: Installation) -> None:
@@ -176,13 +174,12 @@ def _python(
     def start() -> Process:
         if migrate:
             _run_once([sys.executable, "-m", module, "migrate"], log, made.env)
-        process = spawn([sys.executable, "-m", module, *arguments], log=log, env=made.env, cwd=here.home)
-        if health is not None:
-            wait_until(lambda: _answers(health), process, name=name, log=log, timeout_s=60)
-        return process
+        return spawn([sys.executable, "-m", module, *arguments], log=log, env=made.env, cwd=here.home)
 
-    address = health.rpartition("/forge/v1")[0] or health.rpartition("/")[0] if health else ""
-    return Part(name, start, log, after, address.removesuffix("/api"))
+    def is_ready() -> bool:
+        return health is None or _answers(health)
+
+    return Part(name, start, log, is_ready, after, health.removesuffix("/api/version") if health else "")
 
 
 def _run_once(command: list[str], log: Path, env: Mapping[str, str]) -> None:
@@ -192,14 +189,9 @@ def _run_once(command: list[str], log: Path, env: Mapping[str, str]) -> None:
 
 
 def _answers(url: str) -> bool:
+    """Any answer will do: a gateway whose engine is away says 503, and is up."""
     try:
-        return httpx2.get(url, timeout=2.0, trust_env=False).status_code < 500
+        httpx2.get(url, timeout=2.0, trust_env=False)
     except httpx2.HTTPError:
         return False
-
-
-def _ollama_host() -> str | None:
-    given = os.environ.get("OLLAMA_HOST")
-    if not given:
-        return None
-    return given if "://" in given else f"http://{given}"
+    return True

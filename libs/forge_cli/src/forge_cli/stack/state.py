@@ -65,21 +65,37 @@ def write_state(here: Installation, state: StackState) -> None:
 
 @contextlib.contextmanager
 def supervisor_lock(here: Installation) -> Iterator[bool]:
-    """Yields whether we hold the lock. The kernel releases it when its holder dies, however it dies."""
+    """Yields whether we hold the lock. The kernel releases it when its holder dies, however it dies.
+
+    Patient for two seconds: somebody may be looking whether a supervisor is alive, and share the lock for that instant.
+    """
+    with _lock_file(here) as descriptor:
+        deadline = time.monotonic() + 2.0
+        while not (ours := _take(descriptor, fcntl.LOCK_EX)) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        yield ours
+
+
+def supervisor_is_alive(here: Installation) -> bool:
+    with _lock_file(here) as descriptor:
+        return not _take(descriptor, fcntl.LOCK_SH)
+
+
+@contextlib.contextmanager
+def _lock_file(here: Installation) -> Iterator[int]:
     descriptor = os.open(here.run / "supervisor.lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        yield False
-    else:
-        yield True
+        yield descriptor
     finally:
         os.close(descriptor)
 
 
-def supervisor_is_alive(here: Installation) -> bool:
-    with supervisor_lock(here) as free:
-        return not free
+def _take(descriptor: int, how: int) -> bool:
+    try:
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def running(process: ProcessState) -> psutil.Process | None:

@@ -24,7 +24,7 @@ from forge_cli.stack.state import (
     supervisor_lock,
     write_state,
 )
-from forge_common.errors import ForgeError
+from forge_common.local.process import wait_until
 from forge_common.logging import configure, get_logger
 from forge_common.settings import CommonSettings
 
@@ -32,6 +32,8 @@ log = get_logger()
 
 # A part that ran this long before it died is restarted at once; one that dies at every start ever more slowly.
 STEADY_S = 30.0
+START_TIMEOUT_S = 60.0
+STOP_S = 5.0
 BACKOFF_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
 
@@ -61,6 +63,14 @@ class Supervisor:
             thread.start()
         self._stopping.wait()
         self._stop_all()
+        for thread in threads:
+            thread.join(STOP_S)
+        # A part that was being started when the stop came.
+        self._stop_all()
+        with self._lock:
+            self._state = StackState()
+            self._save()
+        log.info("stack.stopped")
 
     def _stop(self, _signal: int, _frame: FrameType | None) -> None:
         self._stopping.set()
@@ -81,12 +91,15 @@ class Supervisor:
 
     def _live_once(self, part: Part, restarts: int) -> None:
         try:
-            process = part.start()
-        except (ForgeError, OSError) as error:
-            log.error("part.did_not_start", part=part.name, reason=str(error))  # noqa: TRY400  the log tail is in it
+            process = part.spawn()
+            # Known before it is ready: whoever kills us now, the next supervisor finds it.
+            self._note(part, process.pid, restarts, ready=False)
+            wait_until(part.answers, process, name=part.name, log=part.log, timeout_s=START_TIMEOUT_S)
+        except Exception as error:  # noqa: BLE001  whatever it was, the part is tried again
+            log.error("part.did_not_start", part=part.name, reason=str(error))  # noqa: TRY400
             self._note_failure(part, str(error))
             return
-        self._note_start(part, process.pid, restarts)
+        self._note(part, process.pid, restarts, ready=True)
         log.info("part.started", part=part.name, pid=process.pid, restarts=restarts)
         status = process.wait()
         self._ready[part.name].clear()
@@ -98,23 +111,27 @@ class Supervisor:
         while not self._stopping.is_set() and not self._ready[name].wait(0.2):
             pass
 
-    def _note_start(self, part: Part, pid: int, restarts: int) -> None:
+    def _note(self, part: Part, pid: int, restarts: int, *, ready: bool) -> None:
         try:
             created = psutil.Process(pid).create_time()
         except psutil.NoSuchProcess:
             return
         with self._lock:
+            known = self._state.processes.get(part.name)
             self._state.processes[part.name] = ProcessState(
                 pid=pid,
                 created=created,
-                ready=True,
+                ready=ready,
                 restarts=restarts,
+                failures=known.failures if known else 0,
                 address=part.address,
                 log=str(part.log),
                 stop_signal=part.stop_signal,
+                error=None if ready or known is None else known.error,
             )
             self._save()
-        self._ready[part.name].set()
+        if ready:
+            self._ready[part.name].set()
 
     def _note_failure(self, part: Part, reason: str) -> None:
         with self._lock:
@@ -136,10 +153,6 @@ class Supervisor:
         for part in reversed(self._parts):
             if process := self._state.processes.get(part.name):
                 stop_process(process)
-        with self._lock:
-            self._state = StackState()
-            self._save()
-        log.info("stack.stopped")
 
     def _save(self) -> None:
         write_state(self._here, self._state)

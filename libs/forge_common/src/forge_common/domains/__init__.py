@@ -14,7 +14,9 @@ class DomainUnknown(NotFound):
 
 def shipped() -> tuple[str, ...]:
     """Ids of the shipped domains, sorted."""
-    return tuple(sorted(f.name.removesuffix(".json") for f in files(__name__).iterdir() if f.name.endswith(".json")))
+    return tuple(
+        sorted(f.name.removesuffix(".json") for f in files(__name__).iterdir() if f.name.endswith(".json"))
+    )
 
 
 def load(domain: str) -> DomainDocument:

@@ -6,9 +6,6 @@ import httpx2
 
 from forge_common.errors import DependencyDown, RemoteProblem
 
-# Statuses that a proxy or a starting service answers with: worth another try.
-UNAVAILABLE = frozenset({502, 503, 504})
-
 
 def make_client(base_url: str, *, key: str | None = None, timeout_s: float = 30.0) -> httpx2.Client:
     """A client for one service; connect times out after 5 s, reads after `timeout_s`."""
@@ -20,12 +17,15 @@ def make_client(base_url: str, *, key: str | None = None, timeout_s: float = 30.
 
 
 def raise_for_problem(response: httpx2.Response) -> None:
-    """Raise what a problem document says: DependencyDown for 502–504, else RemoteProblem with its code, status and fix."""
+    """Raise what a problem document says, with its code, status and fix.
+
+    RemoteProblem for 4xx, a refusal that stands; DependencyDown for 5xx, a service in trouble: worth another try.
+    """
     if response.is_success:
         return
     response.read()
     code, message, fix = _problem(response)
-    if response.status_code in UNAVAILABLE:
+    if response.status_code >= 500:
         raise DependencyDown(message, code=code, status=response.status_code, fix=fix)
     raise RemoteProblem(message, code=code, status=response.status_code, fix=fix)
 

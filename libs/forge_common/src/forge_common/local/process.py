@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import socket
 import subprocess
 import time
@@ -60,16 +63,23 @@ def wait_until(
     log: Path,
     timeout_s: float = 30.0,
 ) -> None:
-    """Return once `answers()`; raises ServerDidNotStart with the end of the log when the process ends or time is up."""
+    """Return once `answers()`.
+
+    Raises ServerDidNotStart with the end of the log when the process ends, or is ended because time is up.
+    """
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
-        if answers():
-            return
+        # Asked first: what answers on the port of a process that ended is somebody else.
         if process.poll() is not None:
             raise ServerDidNotStart(
                 f"{name} ended with status {process.returncode}: {tail(log)}", fix=f"see {log}"
             )
+        if answers():
+            return
         time.sleep(0.05)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
     raise ServerDidNotStart(f"{name} did not answer within {timeout_s:.0f} s: {tail(log)}", fix=f"see {log}")
 
 

@@ -45,6 +45,7 @@ class Redis:
     log: Path
     binary: Path
     account: Account
+    bind: str = "127.0.0.1"
 
     @classmethod
     def at(cls, data: Path, *, port: int, password: str, log: Path) -> Redis:
@@ -53,8 +54,12 @@ class Redis:
     def url(self, database: int = 0) -> str:
         return f"redis://:{self.password}@127.0.0.1:{self.port}/{database}"
 
+    def spawn(self) -> subprocess.Popen[bytes]:
+        return spawn([str(self.binary), str(self._configuration())], log=self.log, account=self.account)
+
     def start(self) -> subprocess.Popen[bytes]:
-        process = spawn([str(self.binary), str(self._configuration())], log=self.log, account=self.account)
+        """As `spawn`; returns once it answers."""
+        process = self.spawn()
         wait_until(self.answers, process, name="redis", log=self.log)
         return process
 
@@ -70,7 +75,7 @@ class Redis:
         # A file, since a password on the command line shows in `ps`.
         path = self.data / "server.conf"
         lines = {
-            "bind": "127.0.0.1",
+            "bind": self.bind if self.bind == "127.0.0.1" else f"127.0.0.1 {self.bind}",
             "port": str(self.port),
             "requirepass": self.password,
             "dir": str(self.data),

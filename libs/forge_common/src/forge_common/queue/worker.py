@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable
+from urllib.parse import urlsplit
 
 from celery import Celery
 from kombu import Queue
@@ -21,6 +22,7 @@ from forge_common.queue.celery import make_celery
 from forge_common.settings import CommonSettings
 
 log = get_logger()
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 def make_worker(name: str, broker_url: str, queues: Iterable[str]) -> Celery:
@@ -60,7 +62,7 @@ def run_worker(
     registry = RegistryClient(settings.registry_url, settings.key_text)
     welcome = join(registry, hello)
     threading.Thread(target=_keep_saying_hello, args=(registry, hello, welcome.beat_s), daemon=True).start()
-    app = build(welcome.broker_url)
+    app = build(settings.worker_broker or as_seen_from_here(welcome.broker_url, settings.registry_url))
     log.info("worker.started", name=hello.name, queues=hello.queues)
     arguments = [
         "worker",
@@ -79,6 +81,15 @@ def run_worker(
         "--without-heartbeat",
     ]
     app.worker_main([*arguments, "--beat"] if beat else arguments)
+
+
+def as_seen_from_here(broker_url: str, registry_url: str) -> str:
+    """The broker's URL; one that says loopback means the registry's machine, which may not be this one."""
+    broker, registry = urlsplit(broker_url), urlsplit(registry_url)
+    if broker.hostname not in LOOPBACK or registry.hostname is None or registry.hostname in LOOPBACK:
+        return broker_url
+    login, at, _ = broker.netloc.rpartition("@")
+    return broker._replace(netloc=f"{login}{at}{registry.hostname}:{broker.port or 6379}").geturl()
 
 
 def join(registry: RegistryClient, hello: WorkerHello, *, retry_s: float = 1.0) -> WorkerWelcome:

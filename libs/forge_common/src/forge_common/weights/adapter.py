@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
+from forge_common.contracts.domain import TrainingRules
 from forge_common.errors import Invalid
 from forge_common.weights.checkpoint import Checkpoint, model_config, with_rope_theta, write_safetensors
 from forge_common.weights.tokenizer import ModelFolderBroken, read_json
@@ -46,6 +47,13 @@ class Adapter:
     @property
     def scale(self) -> float:
         return self.alpha / self.rank
+
+
+def trained_layers(rules: TrainingRules, layers: int) -> list[int] | None:
+    """The last `num_layers` blocks; None means all."""
+    if rules.num_layers is None or rules.num_layers >= layers:
+        return None
+    return list(range(layers - rules.num_layers, layers))
 
 
 def read_adapter(folder: Path) -> Adapter:

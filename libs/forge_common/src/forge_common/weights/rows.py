@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +13,20 @@ from pydantic import JsonValue, ValidationError
 from forge_common.contracts.dataset import DatasetRow
 from forge_common.contracts.exchange import Message
 from forge_common.errors import Invalid
+from forge_common.weights.checkpoint import model_config
+from forge_common.weights.jobs import TrainJob
 from forge_common.weights.tokenizer import ChatTokens
+
+# Enough for a steady curve; more would only delay the next step.
+MAX_VALID_ROWS = 256
 
 
 class RowInvalid(Invalid):
     """A dataset row cannot be trained on."""
+
+
+class NothingToTrainOn(Invalid):
+    """Not one row of the dataset can be trained on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +49,27 @@ class EncodedRows:
     rows: tuple[TokenRow, ...]
     too_long: int
     max_tokens: int
+
+
+def training_rows(job: TrainJob, tokenizer: ChatTokens) -> tuple[EncodedRows, Sequence[TokenRow]]:
+    """The rows to train on, and those to judge by. Raises NothingToTrainOn."""
+    context: int = model_config(Path(job.base))["max_position_embeddings"]
+    limit = min(job.rules.max_seq_length, context)
+    train, valid = (
+        encode_rows(load_rows(Path(path)), tokenizer, system_prompt=job.system_prompt, max_tokens=limit)
+        for path in (job.train, job.valid)
+    )
+    if not train.rows:
+        raise NothingToTrainOn(
+            f"none of {train.too_long} rows has at most {limit} tokens",
+            fix="raise training.max_seq_length, or capture shorter conversations",
+        )
+    return train, some(valid.rows)
+
+
+def some(rows: Sequence[TokenRow]) -> Sequence[TokenRow]:
+    """At most MAX_VALID_ROWS of them, evenly spread."""
+    return rows[:: math.ceil(len(rows) / MAX_VALID_ROWS)] if rows else ()
 
 
 def load_rows(path: Path) -> list[DatasetRow]:

@@ -12,10 +12,12 @@ from forge_common.errors import Invalid
 from forge_common.testing.tiny_model import write_tiny_model
 from forge_common.weights.rows import (
     RowInvalid,
+    TokenRow,
     as_chat,
     encode_row,
     encode_rows,
     load_rows,
+    some,
     with_system_prompt,
 )
 from forge_common.weights.tokenizer import ChatTokenizer, TokenizerUnusable
@@ -205,3 +207,12 @@ def test_a_folder_without_fast_tokenizer_or_template_is_refused(tmp_path, missin
 
     with pytest.raises(TokenizerUnusable):
         ChatTokenizer(folder)
+
+
+def test_validation_takes_evenly_spread_rows_when_there_are_many():
+    rows = [TokenRow((i, 1), (False, True)) for i in range(1000)]
+
+    kept = [row.tokens[0] for row in some(rows)]
+
+    assert kept == list(range(0, 1000, 4))
+    assert some(rows[:256]) == rows[:256]

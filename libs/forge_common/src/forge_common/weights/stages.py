@@ -1,17 +1,17 @@
-"""A claimed stage, worked on: artifacts come and go here, weights are touched only by the child process."""
+"""A trainer's two stages, worked on: artifacts come and go here, weights are touched only by the child process."""
 
 from __future__ import annotations
 
-import os
 import shutil
-import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+from pydantic import JsonValue
+
 from forge_common.artifacts import ArtifactClient
-from forge_common.contracts.base import RunId
+from forge_common.contracts.base import Contract, RunId
 from forge_common.contracts.dataset import DatasetManifest
 from forge_common.contracts.stages import (
     ExportRequest,
@@ -21,28 +21,17 @@ from forge_common.contracts.stages import (
     TrainRequest,
     TrainResult,
 )
+from forge_common.contracts.tasks import Doorbell, TaskSpec
 from forge_common.errors import Invalid
 from forge_common.logging import get_logger
 from forge_common.queue.child import run_child
 from forge_common.queue.stage import Beat
 from forge_common.weights.base_model import resolve_base
 from forge_common.weights.export import Greedy, Prompt, export
-from forge_trainer_mlx.environment import child_environment
-from forge_trainer_mlx.jobs import (
-    Device,
-    DeviceJob,
-    GreedyJob,
-    GreedyOutcome,
-    Job,
-    TrainJob,
-    TrainOutcome,
-)
-from forge_trainer_mlx.settings import Settings
+from forge_common.weights.jobs import GreedyJob, GreedyOutcome, TrainJob, TrainOutcome
+from forge_common.weights.settings import TrainerSettings
 
 log = get_logger()
-
-CHILD = "forge_trainer_mlx.child"
-LIBRARIES = ("mlx", "mlx-lm")
 
 
 class WrongStage(Invalid):
@@ -50,12 +39,36 @@ class WrongStage(Invalid):
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
-    """What this machine works with."""
+class Child:
+    """How a trainer starts its child process. `facts` are the fields of its own in every job."""
 
-    settings: Settings
-    device: Device
+    module: str
+    workdir: Path
+    facts: Mapping[str, JsonValue]
+    environment: Mapping[str, str]
+
+    def run(self, job: Contract, beat: Beat) -> dict[str, JsonValue]:
+        """Raises as `run_child` does."""
+        self.workdir.mkdir(parents=True, exist_ok=True)
+        request = {**job.model_dump(mode="json"), **self.facts}
+        return run_child(self.module, request, beat=beat, cwd=self.workdir, env=self.environment)
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What a trainer works with on this machine. `device` is for people, `libraries` are the distributions that train."""
+
+    settings: TrainerSettings
+    spec: TaskSpec[Doorbell]
+    device: str
+    memory_bytes: int
+    libraries: Sequence[str]
+    child: Child
     artifacts: ArtifactClient
+
+    @property
+    def versions(self) -> dict[str, str]:
+        return {name: version(name) for name in self.libraries}
 
     def folder(self, run: RunId) -> Path:
         """Where the run's checkpoints lie, so that another attempt on this machine goes on with them."""
@@ -67,13 +80,13 @@ class Bench:
 def work(claim: StageClaim, beat: Beat, bench: Bench) -> TrainResult | ExportResult:
     match claim.request:
         case TrainRequest():
-            return train(claim.request, claim.run_id, beat, bench)
+            return _train(claim.request, claim.run_id, beat, bench)
         case ExportRequest():
             return _export(claim.request, claim.run_id, beat, bench)
     raise WrongStage(f"stage {claim.request.kind} came to a trainer", fix="check the task table's queues")
 
 
-def train(request: TrainRequest, run: RunId, beat: Beat, bench: Bench) -> TrainResult:
+def _train(request: TrainRequest, run: RunId, beat: Beat, bench: Bench) -> TrainResult:
     beat.progress(Progress(message="fetching dataset and base model"))
     manifest = bench.artifacts.read_json(request.dataset, DatasetManifest)
     job = TrainJob(
@@ -85,11 +98,10 @@ def train(request: TrainRequest, run: RunId, beat: Beat, bench: Bench) -> TrainR
         rules=request.domain.training,
         workdir=str(bench.folder(run)),
         max_tokens_at_once=bench.settings.max_tokens_at_once,
-        memory_share=bench.settings.memory_share,
     )
     beat.check()
     beat.progress(Progress(message="loading the base model"))
-    outcome = TrainOutcome.model_validate(_run(job, beat, bench.settings))
+    outcome = TrainOutcome.model_validate(bench.child.run(job, beat))
     log.info(
         "training.finished",
         steps=outcome.steps,
@@ -102,22 +114,9 @@ def train(request: TrainRequest, run: RunId, beat: Beat, bench: Bench) -> TrainR
     return TrainResult(
         adapter=bench.artifacts.push_bundle(Path(outcome.adapter), "adapter"),
         **outcome.model_dump(exclude={"adapter", "too_long"}),
-        device=bench.device.label,
-        versions={name: version(name) for name in LIBRARIES},
+        device=bench.device,
+        versions=bench.versions,
     )
-
-
-def find_device(settings: Settings) -> Device:
-    """What mlx runs on here, found out as training will. Raises ChildFailed (`mlx_unusable`), ChildDied."""
-    settings.workdir.mkdir(parents=True, exist_ok=True)
-    return Device.model_validate(_run(DeviceJob(memory_share=settings.memory_share), Beat(), settings))
-
-
-def sweep(settings: Settings) -> None:
-    """Remove what runs of long ago left behind."""
-    for folder in (settings.workdir / "runs").glob("*"):
-        if folder.stat().st_mtime < time.time() - settings.keep_days * 86_400:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +124,7 @@ class ChildReference:
     """The trained weights, asked in a child process."""
 
     beat: Beat
-    settings: Settings
+    child: Child
 
     def greedy(
         self, base: Path, prompts: Sequence[Prompt], adapters: Sequence[Path | None], max_tokens: int
@@ -135,21 +134,14 @@ class ChildReference:
             prompts=tuple(prompts),
             adapters=tuple(None if adapter is None else str(adapter) for adapter in adapters),
             max_tokens=max_tokens,
-            memory_share=self.settings.memory_share,
         )
-        outcome = GreedyOutcome.model_validate(_run(job, self.beat, self.settings))
+        outcome = GreedyOutcome.model_validate(self.child.run(job, self.beat))
         return [[Greedy(a.tokens, a.text, a.first_logprob) for a in answers] for answers in outcome.answers]
 
 
 def _export(request: ExportRequest, run: RunId, beat: Beat, bench: Bench) -> ExportResult:
-    reference = ChildReference(beat, bench.settings)
+    reference = ChildReference(beat, bench.child)
     result = export(request, bench.artifacts, bench.settings.workdir, beat, reference)
     # The adapter is in the artifact store: what was kept for going on with the training is done with.
     shutil.rmtree(bench.folder(run), ignore_errors=True)
     return result
-
-
-def _run(job: DeviceJob | TrainJob | GreedyJob, beat: Beat, settings: Settings) -> dict[str, object]:
-    request = Job.dump_python(job, mode="json")
-    environment = child_environment(settings, os.environ)
-    return dict(run_child(CHILD, request, beat=beat, cwd=settings.workdir, env=environment))

@@ -1,0 +1,134 @@
+"""What every trainer's loop keeps besides weights: where it stands, what it has measured, when it is over."""
+
+from __future__ import annotations
+
+import math
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from forge_common.contracts.base import Contract
+from forge_common.contracts.domain import TrainingRules
+from forge_common.contracts.stages import CurvePoint, Progress
+from forge_common.errors import ForgeError
+from forge_common.weights.jobs import TrainOutcome
+
+# Enough for a steady curve; more would only delay the next step.
+CURVE_POINTS = 100
+BETAS = (0.9, 0.98)
+MAX_GRADIENT = 1.0
+
+
+class TrainingDiverged(ForgeError):
+    """The loss is no number any more."""
+
+
+class Reports(Protocol):
+    def progress(self, progress: Progress) -> None: ...
+
+
+class Standing(Contract):
+    """What is known after `step` steps. `job` names the request: a checkpoint of another one is ignored."""
+
+    job: str
+    step: int = 0
+    tokens: int = 0
+    seconds: float = 0.0
+    curve: tuple[CurvePoint, ...] = ()
+    best_step: int = 0
+    best_loss: float | None = None
+    stale: int = 0
+    """Evaluations since the best one."""
+    is_over: bool = False
+
+    def judged(self, step: int, valid_loss: float | None, patience: int, *, is_last: bool) -> Standing:
+        """Without validation rows the newest weights are the best known."""
+        is_best = valid_loss is None or self.best_loss is None or valid_loss < self.best_loss
+        stale = 0 if is_best else self.stale + 1
+        update: dict[str, object] = {"step": step, "stale": stale, "is_over": is_last or stale >= patience}
+        return self.model_copy(
+            update=update | ({"best_step": step, "best_loss": valid_loss} if is_best else {})
+        )
+
+    def outcome(self, adapter: Path, *, peak_memory_bytes: int, too_long: int) -> TrainOutcome:
+        best = next(point for point in self.curve if point.step == self.best_step)
+        assert best.train_loss is not None
+        return TrainOutcome(
+            adapter=str(adapter),
+            curve=self.curve,
+            steps=self.step,
+            best_step=self.best_step,
+            train_loss=best.train_loss,
+            valid_loss=self.best_loss,
+            tokens=self.tokens,
+            seconds=self.seconds,
+            peak_memory_bytes=peak_memory_bytes,
+            too_long=too_long,
+        )
+
+
+class Course:
+    """A training on its way from `standing` to its last step: a kill loses what came after the last evaluation."""
+
+    def __init__(self, standing: Standing, rules: TrainingRules, steps: int) -> None:
+        self.standing = standing
+        self._rules, self._steps = rules, steps
+        self._before = standing
+        self._started = time.monotonic()
+        self._tokens = 0
+        self._losses: list[float] = []
+
+    def count(self, done: int, loss: float, tokens: int, memory_bytes: int) -> Progress:
+        """Count a step that ends as the `done`th; speed is that of this process alone."""
+        self._losses.append(loss)
+        self._tokens += tokens
+        elapsed = time.monotonic() - self._started
+        metrics = {
+            "loss": loss,
+            "tokens_per_s": self._tokens / max(elapsed, 1e-9),
+            "memory_bytes": float(memory_bytes),
+        }
+        judged = [point.valid_loss for point in self.standing.curve if point.valid_loss is not None]
+        if judged:
+            metrics["valid_loss"] = judged[-1]
+        eta_s = elapsed / max(1, done - self._before.step) * (self._steps - done)
+        return Progress(message="training", step=done, of=self._steps, eta_s=eta_s, metrics=metrics)
+
+    def judge(self, done: int, evaluate: Callable[[], float | None]) -> bool:
+        """Add to the curve; every `evaluate_every` steps and after the last also validate. Says whether to save."""
+        is_last = done == self._steps
+        is_judged = done % self._rules.evaluate_every == 0 or is_last
+        if not is_judged and done % max(1, self._steps // CURVE_POINTS):
+            return False
+        valid_loss = evaluate() if is_judged else None
+        mean = sum(self._losses) / len(self._losses)
+        self._losses.clear()
+        point = CurvePoint(step=done, train_loss=mean, valid_loss=valid_loss)
+        # Tokens and seconds of before a kill are counted in.
+        facts = {
+            "curve": (*self.standing.curve, point),
+            "tokens": self._before.tokens + self._tokens,
+            "seconds": self._before.seconds + time.monotonic() - self._started,
+        }
+        self.standing = self.standing.model_copy(update=facts)
+        if is_judged:
+            self.standing = self.standing.judged(done, valid_loss, self._rules.patience, is_last=is_last)
+        return is_judged
+
+
+def check_finite(loss: float, norm: float, step: int) -> None:
+    """`norm` is the gradient's; `step` counts from 0. Raises TrainingDiverged."""
+    if not (math.isfinite(loss) and math.isfinite(norm)):
+        raise TrainingDiverged(
+            f"at step {step + 1} the loss is {loss} and the gradient's norm {norm}",
+            fix="lower training.learning_rate, or raise training.warmup_steps",
+        )
+
+
+def process_memory_bytes() -> int:
+    """The most that this process had in use."""
+    # macOS counts bytes, Linux kibibytes.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
