@@ -27,21 +27,21 @@ check: setup ## Format, lint, types, imports, unit tests: under two minutes
 	@.venv/bin/ruff format --check -q . && .venv/bin/ruff check -q .
 	@.venv/bin/mypy $(SOURCES)
 	@.venv/bin/lint-imports --no-logo
-	@$(PY) -m pytest -q -m "not integration and not e2e and not gpu and not metal" -n 2 libs services tests
+	@$(PY) -m pytest -q -m "not integration and not e2e and not gpu and not metal" --allow-hosts=127.0.0.1,::1 -n 2 libs services tests/docs
 
 fmt: setup ## Format and mend what can be mended
 	@.venv/bin/ruff format -q . && .venv/bin/ruff check -q --fix .
 
-test: check test-integration test-e2e test-isolated ## Everything: unit, integration, end to end, each service alone
+test: check test-alone test-cross test-e2e ## Everything: unit, each distribution alone, across services, end to end
 
-test-integration: setup ## Real Postgres, Redis, engine, training; one service each
-	@$(PY) -m pytest -q -m integration libs services tests
+test-alone: setup ## Each distribution's tests, real servers and training included, with nothing but it installed
+	@sh tests/isolated.sh
+
+test-cross: setup ## What crosses a service boundary, the engine's conformance suite, the documentation
+	@$(PY) -m pytest -q -n 2 -m "not e2e and not gpu and not metal" tests
 
 test-e2e: setup ## The whole loop, and what killing its processes does to it
 	@$(PY) -m pytest -q -m e2e tests
-
-test-isolated: setup ## Each service's unit tests with nothing but that service installed
-	@sh tests/isolated.sh
 
 lock: ## Resolve requirements.lock anew from the members' dependencies
 	@sh deploy/lock.sh
@@ -50,4 +50,4 @@ lock: ## Resolve requirements.lock anew from the members' dependencies
 bench-proxy: setup ## CPU per request of the proxy core beside its peers
 	@$(PY) libs/forge_common/bench/proxy_bench.py
 
-.PHONY: help demo up down setup check fmt test test-integration test-e2e test-isolated lock bench-proxy
+.PHONY: help demo up down setup check fmt test test-alone test-cross test-e2e lock bench-proxy
