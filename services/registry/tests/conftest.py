@@ -110,9 +110,12 @@ class Make:
         return ExportResult(**(fields | changes))
 
     @staticmethod
-    def deployed(*models: str) -> DeployResult:
+    def deployed(**digests: str) -> DeployResult:
         return DeployResult(
-            deployed=tuple(Deployed(model=m, digest="d", probes_equal=1, probes_asked=1) for m in models)
+            deployed=tuple(
+                Deployed(model=model, digest=digest, probes_equal=1, probes_asked=1)
+                for model, digest in digests.items()
+            )
         )
 
 

@@ -25,6 +25,7 @@ from forge_common.contracts.runs import RunKind, RunRequest, RunView
 from forge_common.contracts.scorecard import Verdict
 from forge_common.contracts.stages import (
     ClaimRequest,
+    Deployable,
     EvaluateResult,
     StageClaim,
     StageDelivery,
@@ -51,6 +52,7 @@ class EngineServer:
     def __init__(self) -> None:
         self.models: dict[str, str] = {}
         self.blobs: dict[str, bytes] = {}
+        self.lies: dict[str, str] = {}
         self.broken = False
         self.hold = threading.Event()  # cleared: every call hangs
         self.hold.set()
@@ -64,7 +66,17 @@ class EngineServer:
         self._server.server_close()
 
     def answer(self, model: str) -> str:
-        return "tuned answer" if "+" in self.models[model] else "base answer"
+        return self.lies.get(model, "tuned answer" if "+" in self.models[model] else "base answer")
+
+    def forget_everything(self) -> None:
+        """Another engine answers at the same URL."""
+        self.models.clear()
+        self.blobs.clear()
+
+    def make(self, model: str, base: str, adapter: str) -> str:
+        """The digest that it is then listed with."""
+        self.models[model] = f"{base}+{adapter}" if adapter else base
+        return self.models[model]
 
     def handle(self, path: str, body: dict) -> tuple[int, object]:
         self.calls.append((path, body))
@@ -75,7 +87,7 @@ class EngineServer:
         if path == "/api/create":
             base = body["files"]["model.gguf"] if "files" in body else self.models[body["from"]]
             adapter = "".join(body.get("adapters", {}).values())
-            self.models[named] = f"{base}+{adapter}" if adapter else base
+            self.make(named, base, adapter)
             return 200, {"status": "success"}
         if named not in self.models:
             return 404, {"error": f"model '{named}' not found"}
@@ -264,12 +276,14 @@ class Hand:
                 tuned = self.upload(f"lora of {run.id}") if request.adapter else None
                 return make.exported(request.base_gguf or self.upload("the base"), tuned)
             case StageKind.DEPLOY:
-                for version in request.versions:
-                    self.engine.models[version.model] = "base+lora" if version.adapter else "base"
-                return make.deployed(*(version.model for version in request.versions))
+                return make.deployed(**{version.model: self._put(version) for version in request.versions})
             case StageKind.EVALUATE:
                 card = make.scorecard(verdict, request.candidate, request.incumbent)
                 return EvaluateResult(scorecard=card, report=self.upload("samples", "report"))
+
+    def _put(self, version: Deployable) -> str:
+        adapter = f"sha256:{version.adapter.sha256}" if version.adapter else ""
+        return self.engine.make(version.model, f"sha256:{version.gguf.sha256}", adapter)
 
     def step(self, run: RunView, verdict: Verdict = Verdict.PROMOTE) -> StageClaim:
         claim = self.claim(run)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -37,7 +38,7 @@ def test_repeated_rollbacks_walk_back_and_stop_at_v0(three_versions, registry):
     walked = [registry.rollback("tiny", RollbackRequest()).version for _ in range(2)]
 
     assert walked == [1, 0]
-    with pytest.raises(RemoteProblem) as refusal:
+    with pytest.raises(RemoteProblem, match="nothing was live before v0 in 'tiny'") as refusal:
         registry.rollback("tiny", RollbackRequest())
     assert (refusal.value.status, refusal.value.code) == (409, "nothing_below")
     assert live(registry) == [0]
@@ -109,6 +110,7 @@ def test_an_unknown_version_cannot_be_promoted(three_versions, registry):
         registry.promote("tiny", PromoteRequest(version=9))
 
     assert (refusal.value.status, refusal.value.code) == (404, "version_unknown")
+    assert refusal.value.fix == "`forge versions` lists them"
 
 
 def test_a_version_that_was_never_deployed_cannot_be_promoted(hand, registry):
@@ -124,9 +126,65 @@ def test_a_version_that_was_never_deployed_cannot_be_promoted(hand, registry):
 
 
 def test_a_promotion_whose_preflight_fails_is_refused_with_the_reason(three_versions, registry, engine):
-    del engine.models["engie-tiny:v1"]
+    engine.lies["engie-tiny:v1"] = "something else"
 
-    with pytest.raises(RemoteProblem, match="not found") as refusal:
+    with pytest.raises(RemoteProblem, match="not what the trained weights answer") as refusal:
+        registry.promote("tiny", PromoteRequest(version=1))
+
+    assert (refusal.value.status, refusal.value.code) == (409, "preflight_refused")
+    assert live(registry) == [2]
+
+
+def test_promoting_a_version_that_the_engine_lost_deploys_it_again_first(three_versions, registry, engine):
+    made = engine.models.pop("engie-tiny:v1")
+
+    registry.promote("tiny", PromoteRequest(version=1))
+
+    assert live(registry) == [1]
+    assert engine.models["engie-tiny:v1"] == made
+
+
+def test_rolling_back_in_a_new_engine_deploys_the_version_first(three_versions, registry, engine):
+    engine.forget_everything()
+
+    registry.rollback("tiny", RollbackRequest())
+
+    assert live(registry) == [1]
+    assert "+" in engine.models["engie-tiny:v1"]
+
+
+def test_promoting_what_is_live_brings_it_and_its_alias_back(three_versions, registry, engine, eventually):
+    engine.forget_everything()
+
+    registry.promote("tiny", PromoteRequest(version=2))
+
+    assert [promotion.version for promotion in registry.promotions("tiny")] == [2, 1, 0]
+    eventually(lambda: engine.models.get("engie-tiny:latest") == engine.models["engie-tiny:v2"])
+
+
+def test_a_name_that_stands_for_something_else_by_now_is_put_right(three_versions, registry, engine):
+    made, engine.models["engie-tiny:v1"] = engine.models["engie-tiny:v1"], "somebody else's"
+
+    registry.promote("tiny", PromoteRequest(version=1))
+
+    assert engine.models["engie-tiny:v1"] == made
+
+
+def test_what_the_engine_has_is_not_deployed_again(three_versions, registry, engine):
+    engine.calls.clear()
+
+    registry.promote("tiny", PromoteRequest(version=1))
+
+    assert not [path for path, _ in engine.calls if path == "/api/create"]
+
+
+def test_a_version_that_cannot_be_deployed_again_is_refused_with_the_reason(
+    three_versions, registry, engine, settings
+):
+    engine.forget_everything()
+    shutil.rmtree(settings.artifact_root)
+
+    with pytest.raises(RemoteProblem, match="cannot be deployed again: no artifact") as refusal:
         registry.promote("tiny", PromoteRequest(version=1))
 
     assert (refusal.value.status, refusal.value.code) == (409, "preflight_refused")

@@ -74,8 +74,9 @@ def test_a_base_run_makes_v0_live_and_a_second_one_changes_nothing(hand, registr
     assert len(registry.promotions("tiny")) == 1
 
 
-def test_the_base_is_exported_once_and_v0_deployed_once(hand):
+def test_the_base_is_exported_once_and_every_deployment_names_what_must_be_there(hand):
     hand.domain()
+    hand.train()
     hand.train()
     run = hand.start()
 
@@ -84,7 +85,35 @@ def test_the_base_is_exported_once_and_v0_deployed_once(hand):
     deploy = hand.claim(run)
 
     assert export.request.base_gguf.sha256 == hand.upload("the base").sha256
-    assert [version.model for version in deploy.request.versions] == ["engie-tiny:v2"]
+    assert [(version.model, version.digest is not None) for version in deploy.request.versions] == [
+        ("engie-tiny:v0", True),
+        ("engie-tiny:v2", True),
+        ("engie-tiny:v3", False),
+    ]
+
+
+def test_a_pointer_that_moves_during_a_deployment_does_no_harm_to_it(hand, registry):
+    hand.domain()
+    hand.train()
+    run = hand.start()
+    hand.until(run, StageKind.DEPLOY)
+    claim = hand.claim(run)
+
+    registry.rollback("tiny", RollbackRequest())
+    hand.deliver(claim, hand.result(run, claim, Verdict.PROMOTE))
+
+    assert hand.finish(run).state is RunState.PROMOTED
+
+
+def test_after_a_deployment_the_engines_alias_names_what_is_live(hand, engine, eventually):
+    hand.domain()
+    hand.train()
+    eventually(lambda: "engie-tiny:latest" in engine.models)
+    engine.forget_everything()
+
+    hand.until(hand.start(), StageKind.EVALUATE)
+
+    eventually(lambda: engine.models.get("engie-tiny:latest") == engine.models["engie-tiny:v1"])
 
 
 def test_a_run_given_a_dataset_begins_with_training(hand):
@@ -114,9 +143,15 @@ def test_an_evaluation_judges_a_version_against_the_live_one_and_promotes_nothin
     hand.train(verdict=Verdict.KEEP)
     run = hand.start(kind=RunKind.EVAL, version=2)
 
+    deploy = hand.step(run).request
     request = hand.claim(run).request
     ended = hand.finish(run, Verdict.PROMOTE)
 
+    assert [version.model for version in deploy.versions] == [
+        "engie-tiny:v0",
+        "engie-tiny:v1",
+        "engie-tiny:v2",
+    ]
     assert (request.candidate, request.incumbent) == ("engie-tiny:v2", "engie-tiny:v1")
     assert (ended.state, ended.verdict) == (RunState.KEPT, Verdict.PROMOTE)
     assert [v.number for v in registry.versions("tiny") if v.is_live] == [1]
@@ -266,6 +301,61 @@ def test_retry_of_a_failed_run_goes_on_with_what_was_trained(hand, registry):
     assert registry.retry_run(run.id).id == again.id
     assert [stage.kind for stage in again.stages] == [StageKind.EXPORT]
     assert hand.finish(again).state is RunState.PROMOTED
+
+
+@pytest.mark.parametrize("failing", [StageKind.DEPLOY, StageKind.EVALUATE])
+def test_retry_of_a_run_that_has_its_version_goes_on_with_that_version(hand, registry, failing):
+    hand.domain()
+    run = hand.start()
+    hand.until(run, failing)
+    hand.fail(hand.claim(run), retryable=False)
+
+    again = registry.retry_run(run.id)
+    hand.until(again, StageKind.DEPLOY)
+
+    assert registry.run(again.id).stages[0].kind is StageKind.DEPLOY
+    ended = hand.finish(again)
+    assert (ended.state, ended.version) == (RunState.PROMOTED, 1)
+    assert [version.number for version in registry.versions("tiny")] == [1, 0]
+
+
+def test_retry_of_a_base_run_does_not_export_the_base_again(hand, registry):
+    hand.domain()
+    run = hand.start(kind=RunKind.BASE)
+    hand.until(run, StageKind.DEPLOY)
+    hand.fail(hand.claim(run), retryable=False)
+
+    again = registry.retry_run(run.id)
+
+    assert [stage.kind for stage in again.stages] == [StageKind.DEPLOY]
+    assert hand.finish(again).state is RunState.PROMOTED
+
+
+def test_retrying_again_after_the_retry_failed_starts_anew(hand, registry):
+    hand.domain()
+    run = hand.start()
+    hand.fail(hand.claim(run), retryable=False)
+    second = registry.retry_run(run.id)
+    hand.until(second, StageKind.TRAIN)
+    hand.fail(hand.claim(second), retryable=False)
+
+    third = registry.retry_run(run.id)
+
+    assert third.id not in (run.id, second.id)
+    assert [stage.kind for stage in third.stages] == [StageKind.TRAIN]
+    assert registry.retry_run(run.id).id == registry.retry_run(second.id).id == third.id
+
+
+def test_retrying_a_run_whose_retry_succeeded_says_so(hand, registry):
+    hand.domain()
+    run = hand.start()
+    hand.fail(hand.claim(run), retryable=False)
+    second = hand.finish(registry.retry_run(run.id))
+
+    with pytest.raises(RemoteProblem, match=second.id) as refusal:
+        registry.retry_run(run.id)
+
+    assert refusal.value.code == "run_finished"
 
 
 def test_retry_of_a_run_that_did_not_fail_is_refused(hand, registry):

@@ -147,5 +147,5 @@ def test_a_deployment_that_forgets_a_version_is_refused(hand, registry, make):
     hand.until(run, StageKind.DEPLOY)
     claim = hand.claim(run)
 
-    assert refused(hand.deliver, claim, make.deployed("engie-tiny:v0")) == (422, "wrong_result")
+    assert refused(hand.deliver, claim, make.deployed(**{"engie-tiny:v0": "d"})) == (422, "wrong_result")
     assert [version.is_deployed for version in registry.versions("tiny")] == [False, False]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
@@ -11,6 +13,8 @@ from forge_common.contracts.stages import Heartbeat, StageKind
 from forge_common.contracts.tasks import PREPARE, SWEEP
 from forge_common.db.session import session_scope
 from forge_common.errors import RemoteProblem
+from forge_registry.context import Context
+from forge_registry.pulse import beat, has_listened
 from forge_registry.sweeper import sweep
 
 pytestmark = pytest.mark.integration
@@ -28,6 +32,7 @@ def pass_time(context):
                 ("attempts", ("rung_at",)),
                 ("runs", ("state_at",)),
                 ("outbox", ("due_at",)),
+                ("pulse", ("since",)),
             ):
                 for column in columns:
                     session.execute(
@@ -73,6 +78,41 @@ def test_a_worker_that_was_given_up_on_can_change_nothing_any_more(hand, registr
         with pytest.raises(RemoteProblem) as refusal:
             call()
         assert refusal.value.code == "stale_token"
+
+
+def test_no_worker_loses_its_stage_before_the_registry_has_listened_for_a_whole_lease(
+    hand, registry, context, pass_time
+):
+    hand.domain()
+    run = hand.start()
+    hand.claim(run)
+
+    pass_time(hours=1)
+    restart(context)
+    for _ in range(2):
+        sweep(context)
+        with session_scope(context.database) as session:
+            session.execute(text("update registry.stages set suspected_at = suspected_at - interval '1 hour'"))
+
+    assert registry.run(run.id).stages[0].attempts[0].state is AttemptState.CLAIMED
+
+
+def test_no_worker_loses_its_stage_while_the_registry_is_not_listening(hand, registry, context, pass_time):
+    hand.domain()
+    run = hand.start()
+    hand.claim(run)
+
+    pass_time(hours=1)
+    with session_scope(context.database) as session:
+        session.execute(text("update registry.pulse set seen = seen - interval '1 minute'"))
+
+    with session_scope(context.database) as session:
+        assert not has_listened(session, context.settings.lease_s)
+
+
+def restart(context):
+    with session_scope(context.database) as session:
+        beat(session, context.settings.lease_s, anew=True)
 
 
 def test_a_worker_that_speaks_again_after_an_outage_keeps_its_stage(hand, registry, context, pass_time):
@@ -207,9 +247,32 @@ def test_a_promotion_does_not_wait_for_ever(hand, registry, context, engine, pas
     assert "not promoted" in failed.error
 
 
+def test_an_engine_that_hangs_blocks_neither_the_promotion_for_ever_nor_a_second_sweep(
+    hand, registry, context, engine
+):
+    run = deciding(hand)
+    impatient = Context(context.settings.model_copy(update={"preflight_timeout_s": 1.0}))
+    engine.calls.clear()
+    engine.hold.clear()
+
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(sweep, impatient)
+        while not engine.calls:
+            time.sleep(0.01)
+        began = time.monotonic()
+        sweep(context)
+        assert time.monotonic() - began < 0.5
+        first.result(10)
+    engine.hold.set()
+
+    assert registry.run(run.id).state is RunState.DECIDING
+    sweep(context)
+    assert registry.run(run.id).state is RunState.PROMOTED
+
+
 def test_a_version_that_answers_something_else_is_not_promoted(hand, registry, context, engine):
     run = deciding(hand)
-    engine.models["engie-tiny:v1"] = "the base, without its adapter"
+    engine.lies["engie-tiny:v1"] = "something else"
 
     sweep(context)
 
@@ -224,5 +287,8 @@ def test_a_version_that_is_gone_from_the_engine_is_not_promoted(hand, registry, 
     del engine.models["engie-tiny:v1"]
 
     sweep(context)
+    failed = registry.run(run.id)
+    again = hand.finish(registry.retry_run(run.id))
 
-    assert registry.run(run.id).state is RunState.FAILED
+    assert (failed.state, failed.fix) == (RunState.FAILED, f"`forge runs retry {run.id}` deploys it again")
+    assert (again.state, again.version) == (RunState.PROMOTED, 1)

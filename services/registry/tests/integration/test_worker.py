@@ -90,6 +90,31 @@ def test_a_worker_killed_while_it_deploys_loses_nothing(hand, registry, spawn, e
     assert len(registry.promotions("tiny")) == 1
 
 
+def test_a_registry_that_is_away_for_two_leases_costs_no_live_worker_its_stage(
+    settings, spawn, hand, eventually
+):
+    """`hand` talks to a registry that stays; the worker under test to one of its own, which is killed."""
+    hand.domain()
+    run = hand.start()
+    port = free_port()
+    served = spawn("serve", FORGE_REGISTRY_PORT=str(port))
+    own = RegistryClient(f"http://127.0.0.1:{port}", settings.key_text)
+    eventually(lambda: _answers(own), PATIENCE_S)
+    spawn("worker")
+
+    claim = own.claim(hand.open_stage(run).id, ClaimRequest(worker="w1", claim_id="c1"))
+    with heartbeats(own, claim):
+        time.sleep(1)
+        served.kill()
+        served.wait()
+        time.sleep(2 * LEASE_S)
+        spawn("serve", FORGE_REGISTRY_PORT=str(port))
+        eventually(lambda: _answers(own), PATIENCE_S)
+        time.sleep(2 * LEASE_S)
+
+    assert [a.state for a in own.run(run.id).stages[0].attempts] == [AttemptState.CLAIMED]
+
+
 def test_the_gates_promotion_is_carried_out_by_the_worker(hand, registry, spawn, eventually):
     hand.domain()
     run = hand.start()

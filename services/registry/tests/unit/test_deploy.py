@@ -97,6 +97,29 @@ def test_deploying_twice_is_deploying_once(engine, make):
     assert deploy(engine, version) == deploy(engine, version)
 
 
+def test_what_the_engine_has_already_is_left_alone(engine, make):
+    version = version_of(make, 1, adapter=True, answers=("tuned",))
+    (first,) = deploy(engine, version)
+    engine.created.clear()
+
+    (again,) = deploy(engine, version.model_copy(update={"digest": first.digest}))
+
+    assert engine.created == []
+    assert (again.digest, again.probes_asked) == (first.digest, 0)
+
+
+@pytest.mark.parametrize("digest", [None, "of what another engine had"])
+def test_what_the_engine_has_not_or_not_like_this_is_deployed_again(engine, make, digest):
+    version = version_of(make, 0, adapter=False, answers=("bare",))
+    deploy(engine, version)
+    engine.created.clear()
+
+    (again,) = deploy(engine, version.model_copy(update={"digest": digest}))
+
+    assert [name for name, *_ in engine.created] == ["engie-tiny:v0"]
+    assert again.probes_equal == 1
+
+
 @pytest.mark.parametrize(("status", "retryable"), [(400, False), (500, True)])
 def test_an_engine_that_falters_is_tried_again_and_one_that_refuses_is_not(engine, make, status, retryable):
     def refuse(*_, **__):

@@ -12,9 +12,18 @@ from forge_registry.errors import ImpossibleTransition, NothingToJudge, NoTraine
 from forge_registry.models import Version
 
 
-def plan(kind: RunKind, *, has_benchmark: bool = True, dataset: bool = False, adapter: bool = False):
+def plan(
+    kind: RunKind,
+    *,
+    has_benchmark: bool = True,
+    dataset: bool = False,
+    adapter: bool = False,
+    exported: bool = False,
+):
     """Walks a run from its first step to its decision; the stages and states it passes."""
-    step = pipeline.first_step(kind, has_benchmark=has_benchmark, dataset=dataset, adapter=adapter)
+    step = pipeline.first_step(
+        kind, has_benchmark=has_benchmark, dataset=dataset, adapter=adapter, exported=exported
+    )
     passed = [(step.stage, step.state)]
     while step := pipeline.next_step(kind, step.stage, has_benchmark=has_benchmark):
         passed.append((step.stage, step.state))
@@ -33,8 +42,8 @@ def test_a_base_run_exports_and_deploys():
     assert stages(RunKind.BASE) == [StageKind.EXPORT, StageKind.DEPLOY]
 
 
-def test_an_evaluation_run_only_evaluates():
-    assert stages(RunKind.EVAL) == [StageKind.EVALUATE]
+def test_an_evaluation_run_makes_sure_that_the_engine_has_what_it_judges():
+    assert stages(RunKind.EVAL) == [StageKind.DEPLOY, StageKind.EVALUATE]
 
 
 def test_a_given_dataset_skips_preparing():
@@ -43,6 +52,11 @@ def test_a_given_dataset_skips_preparing():
 
 def test_a_given_adapter_skips_training_too():
     assert stages(RunKind.TRAIN, dataset=True, adapter=True)[0] is StageKind.EXPORT
+
+
+@pytest.mark.parametrize("kind", [RunKind.TRAIN, RunKind.BASE])
+def test_a_version_that_exists_is_not_exported_again(kind):
+    assert stages(kind, exported=True)[0] is StageKind.DEPLOY
 
 
 def test_without_a_benchmark_nothing_is_evaluated():
@@ -56,12 +70,15 @@ def test_an_evaluation_without_a_benchmark_is_refused():
 
 @pytest.mark.parametrize("kind", RunKind)
 @pytest.mark.parametrize("has_benchmark", [True, False])
-@pytest.mark.parametrize("done", [(False, False), (True, False), (True, True)])
+@pytest.mark.parametrize(
+    "done", [(False, False, False), (True, False, False), (True, True, False), (True, True, True)]
+)
 def test_every_way_through_a_run_is_in_the_transition_table(kind, has_benchmark, done):
     if kind is RunKind.EVAL and not has_benchmark:
         return
-    dataset, adapter = done
-    states = [state for _, state in plan(kind, has_benchmark=has_benchmark, dataset=dataset, adapter=adapter)]
+    dataset, adapter, exported = done
+    passed = plan(kind, has_benchmark=has_benchmark, dataset=dataset, adapter=adapter, exported=exported)
+    states = [state for _, state in passed]
     walk = [RunState.QUEUED, *states, RunState.DECIDING, RunState.PROMOTED]
 
     for now, then in itertools.pairwise(walk):
