@@ -84,11 +84,11 @@ class Installation:
         """
         if given := os.environ.get("FORGE_ENGINE_URL") or ollama_host():
             return given.rstrip("/")
+        # Asked before the lock is taken: it takes the same one.
+        own = self.url("engine")
         if "FORGE_ENGINE_PORT" in os.environ:
-            return self.url("engine")
-        return self._remembered(
-            "engine.json", "url", lambda: OLLAMA if answers(OLLAMA) else self.url("engine")
-        )
+            return own
+        return self._remembered("engine.json", "url", lambda: OLLAMA if answers(OLLAMA) else own)
 
     def _remembered(self, name: str, key: str, make: Callable[[], str], *, mode: int = 0o644) -> str:
         """What the small file `name` says for `key`; made and kept on first use, under a lock.

@@ -1,11 +1,22 @@
 """Secrets, ports and addresses of an installation."""
 
 import json
+import os
 import socket
 import stat
 
+import pytest
+
+from forge_cli import installation
 from forge_cli.commands.versions import number
 from forge_cli.installation import Installation
+from forge_common.errors import Invalid
+
+
+@pytest.fixture(autouse=True)
+def nothing_in_the_environment(monkeypatch):
+    for name in [name for name in os.environ if name.startswith(("FORGE_", "OLLAMA_"))]:
+        monkeypatch.delenv(name)
 
 
 def test_a_secret_is_made_once_and_readable_by_nobody_else(tmp_path):
@@ -45,10 +56,38 @@ def test_the_environment_wins_over_what_is_saved(tmp_path, monkeypatch):
     assert Installation(tmp_path).url("registry") == "http://mac.local:18795"
 
 
-def test_a_broken_file_reads_as_empty(tmp_path):
-    (tmp_path / "ports.json").write_text('{"gateway": ')
+def test_a_broken_file_is_an_error_and_is_never_written_over(tmp_path):
+    (tmp_path / "secrets.json").write_text('{"postgres": ')
 
-    assert isinstance(Installation(tmp_path).port("gateway"), int)
+    with pytest.raises(Invalid, match="secrets"):
+        Installation(tmp_path).secret("postgres")
+
+    assert (tmp_path / "secrets.json").read_text() == '{"postgres": '
+
+
+def test_the_engine_of_a_home_is_chosen_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(installation, "answers", lambda _: False)
+    here = Installation(tmp_path)
+    own = here.engine()
+
+    monkeypatch.setattr(installation, "answers", lambda _: True)
+
+    assert here.engine() == own == here.url("engine")
+
+
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:11434"),
+        ("0.0.0.0:8080", "http://127.0.0.1:8080"),
+        ("https://gpu.example", "https://gpu.example:443"),
+        ("http://box:11434/", "http://box:11434"),
+    ],
+)
+def test_ollama_host_is_read_as_ollama_reads_it(tmp_path, monkeypatch, given, url):
+    monkeypatch.setenv("OLLAMA_HOST", given)
+
+    assert Installation(tmp_path).engine() == url
 
 
 def test_a_version_is_read_in_every_form_that_people_write():

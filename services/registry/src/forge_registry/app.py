@@ -12,9 +12,11 @@ from forge_common.http.app import create_service
 from forge_common.logging import configure
 from forge_registry.context import Context
 from forge_registry.endpoints import artifacts, domains, keys, runs, stages, versions
+from forge_registry.leftovers import remove_leftovers
 from forge_registry.listener import Listener
 from forge_registry.models import OutboxKind
 from forge_registry.outbox import OUTBOX_TOPIC, Courier
+from forge_registry.pulse import Pulse
 from forge_registry.seed import plant
 from forge_registry.settings import Settings
 
@@ -31,6 +33,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         await run_in_threadpool(plant, context.database)
+        await run_in_threadpool(remove_leftovers, context.store.root)
         with ExitStack() as stack:
             app.state.listener = _start(context, stack)
             yield
@@ -42,7 +45,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 
 def _start(context: Context, stack: ExitStack) -> Listener:
-    """The listener, and the couriers that it wakes."""
+    """The pulse, the listener, and the couriers that it wakes."""
+    pulse = Pulse(context.database, context.settings.lease_s)
+    pulse.start()
+    stack.callback(pulse.stop)
     listener = Listener(context.settings.database_url)
     senders = {OutboxKind.BELL: context.ring, OutboxKind.ALIAS: context.follow}
     for kind, send in senders.items():

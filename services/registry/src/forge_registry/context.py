@@ -12,7 +12,8 @@ from forge_common.artifacts import ArtifactStore
 from forge_common.db.session import make_engine, session_scope
 from forge_common.engine import Engine
 from forge_common.queue.producer import Producer
-from forge_registry import alias, preflight
+from forge_registry import alias, deliveries, preflight
+from forge_registry.deploy import Deployment
 from forge_registry.models import Outbox, Version
 from forge_registry.settings import Settings
 
@@ -31,8 +32,13 @@ class Context:
 
     @cached_property
     def engine(self) -> Engine:
-        """The one that serves the models."""
+        """The one that serves the models, asked what may take minutes."""
         return Engine(self.settings.engine_url)
+
+    @cached_property
+    def quick_engine(self) -> Engine:
+        """The same, asked what must not hold anybody up when it hangs."""
+        return Engine(self.settings.engine_url, timeout_s=self.settings.preflight_timeout_s)
 
     @cached_property
     def producer(self) -> Producer:
@@ -44,11 +50,22 @@ class Context:
 
     def follow(self, row: Outbox) -> None:
         """Carry out an ALIAS row."""
-        alias.follow(self.database, self.engine, row.subject)
+        alias.follow(self.database, self.quick_engine, row.subject)
 
     def preflight(self, version: Version) -> None:
         """Raises PreflightRefused, DependencyDown."""
-        preflight.check(self.engine, version)
+        preflight.check(self.quick_engine, version)
+
+    def make_ready(self, version: Version) -> None:
+        """Put the version back where the engine lost it, then ask it. Raises PreflightRefused, DependencyDown."""
+        settings = self.settings
+        deployment = Deployment(
+            self.engine, self.store.path, settings.parity_share, settings.engine_patience_s
+        )
+        restored = preflight.restore(self.quick_engine, version, deployment.put)
+        if restored is not None:
+            deliveries.restored(self.database, version, restored)
+        self.preflight(version)
 
     def check_database(self) -> None:
         with session_scope(self.database) as session:

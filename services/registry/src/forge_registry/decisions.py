@@ -70,7 +70,8 @@ def _conclude(session: Session, run: Run) -> None:
 
 
 def _fail(database: Database, run_id: str, error: ForgeError) -> None:
-    failure = StageFailure(code=error.code, message=f"not promoted: {error.message}", fix=error.fix)
+    fix = error.fix or f"`forge runs retry {run_id}` deploys it again"
+    failure = StageFailure(code=error.code, message=f"not promoted: {error.message}", fix=fix)
     with session_scope(database) as session:
         run = repository.lock_run(session, run_id)
         if run.state is RunState.DECIDING:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from sqlalchemy import Engine as Database
 from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session
 
@@ -12,6 +13,7 @@ from forge_common.contracts.base import ArtifactRef, new_id, utc_now
 from forge_common.contracts.domain import DeployMode
 from forge_common.contracts.runs import RunKind
 from forge_common.contracts.stages import (
+    Deployed,
     DeployResult,
     EvaluateResult,
     ExportResult,
@@ -20,9 +22,11 @@ from forge_common.contracts.stages import (
     StageResult,
     TrainResult,
 )
+from forge_common.db.session import session_scope
 from forge_registry import repository, runs
 from forge_registry.errors import ArtifactNotUploaded, WrongResult
 from forge_registry.models import BaseExport, Run, ScorecardRow, Stage, Version
+from forge_registry.outbox import alias_after_commit
 
 
 def check(run: Run, stage: Stage, result: StageResult, store: ArtifactStore) -> None:
@@ -99,22 +103,39 @@ def _version(run: Run, number: int, result: ExportResult, probes: tuple[ParityPr
 
 
 def to_deploy(session: Session, run: Run) -> list[Version]:
-    """v0 first when the engine does not have it, then the run's own version."""
-    base = repository.version(session, run.domain, 0)
-    own = [repository.version(session, run.domain, run.version)] if run.version is not None else []
-    return own if base.deployed_at and run.kind is not RunKind.BASE else [base, *own]
+    """v0, what is live, and the run's own: an engine that lost one of them, or is a new one, gets it again."""
+    numbers = {0, repository.live(session, run.domain), run.version}
+    return [repository.version(session, run.domain, n) for n in sorted(n for n in numbers if n is not None)]
 
 
 def _deployed(session: Session, run: Run, result: DeployResult) -> None:
+    """What was live when the stage was claimed may not be so any more: all that the result names is taken."""
     by_model = {deployed.model: deployed for deployed in result.deployed}
-    for version in to_deploy(session, run):
-        deployed = by_model.get(version.model)
-        if deployed is None:
+    for version in repository.versions(session, run.domain):
+        if deployed := by_model.get(version.model):
+            remember_deployed(version, deployed)
+        elif version.number in (0, run.version):
             raise WrongResult(f"the result says nothing about {version.model}")
-        version.deployed_at, version.digest = utc_now(), deployed.digest
-        version.probes_equal, version.probes_asked = deployed.probes_equal, deployed.probes_asked
     session.flush()
     runs.go_live_first(session, run)
+    # A new engine has no alias yet.
+    alias_after_commit(session, run.domain)
+
+
+def remember_deployed(version: Version, deployed: Deployed) -> None:
+    """What the engine had already keeps the figures of its deployment."""
+    if version.deployed_at is None or version.digest != deployed.digest:
+        version.deployed_at, version.digest = utc_now(), deployed.digest
+        version.probes_equal, version.probes_asked = deployed.probes_equal, deployed.probes_asked
+
+
+def restored(database: Database, version: Version, deployed: Deployed) -> None:
+    """The engine had lost the version and has it again."""
+    with session_scope(database) as session:
+        row = repository.version(session, version.domain, version.number)
+        remember_deployed(row, deployed)
+        if repository.live(session, row.domain) == row.number:
+            alias_after_commit(session, row.domain)
 
 
 def _evaluated(session: Session, run: Run, result: EvaluateResult) -> None:

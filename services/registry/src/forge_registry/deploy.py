@@ -1,4 +1,7 @@
-"""The DEPLOY stage: puts versions into the engine and checks by behaviour, not by status, that it serves the trained weights."""
+"""The DEPLOY stage: puts versions into the engine and checks by behaviour, not by status, that it serves the trained weights.
+
+What the engine has already, under the digest that it was given then, is left alone.
+"""
 
 from __future__ import annotations
 
@@ -32,6 +35,14 @@ class DeploymentUnfaithful(ForgeError):
     """The engine has the model, but it does not answer as the trained weights do."""
 
 
+def is_in(engine: Engine, version: Deployable) -> bool:
+    """Whether the engine lists the version as it did when it was deployed: a digest names the content."""
+    if version.digest is None:
+        return False
+    tag = engine.tag(version.model)
+    return tag is not None and tag.digest == version.digest
+
+
 @dataclass(frozen=True)
 class Deployment:
     """`file` gives an artifact as a local file; `parity_share` of the probes must be answered with the same text.
@@ -60,7 +71,7 @@ class Deployment:
         deadline = time.monotonic() + self.patience_s
         while True:
             try:
-                return self._deploy(version)
+                return self.put(version)
             except EngineUnavailable as error:
                 if time.monotonic() > deadline:
                     raise
@@ -68,8 +79,11 @@ class Deployment:
             beat.cancelled.wait(PAUSE_S)
             beat.check()
 
-    def _deploy(self, version: Deployable) -> Deployed:
+    def put(self, version: Deployable) -> Deployed:
+        """Once, without waiting for an engine that is away. Raises as `work` does."""
         try:
+            if is_in(self.engine, version):
+                return Deployed(model=version.model, digest=version.digest, probes_equal=0, probes_asked=0)
             self._create(version)
             deployed = self._checked(version)
         except EngineRefused as error:

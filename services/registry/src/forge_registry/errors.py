@@ -26,9 +26,7 @@ class StageUnknown(NotFound):
 
 class VersionUnknown(NotFound):
     def __init__(self, domain: str, number: int) -> None:
-        super().__init__(
-            f"domain {domain!r} has no v{number}", fix="GET /v1/domains/{id}/versions lists them"
-        )
+        super().__init__(f"domain {domain!r} has no v{number}", fix="`forge versions` lists them")
 
 
 class ScorecardUnknown(NotFound):

@@ -143,6 +143,16 @@ class Worker(Table, table=True):
     last_seen: datetime = Field(sa_type=_time())
 
 
+class PulseRow(Table, table=True):
+    """One row: until when, and since when without a gap, the registry has listened to its workers."""
+
+    __tablename__ = "pulse"
+
+    id: int = Field(default=1, primary_key=True)
+    since: datetime = Field(sa_type=_time())
+    seen: datetime = Field(sa_type=_time())
+
+
 _ACTIVE = text("state not in ('promoted', 'kept', 'failed', 'cancelled')")
 
 

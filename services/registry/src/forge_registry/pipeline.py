@@ -68,16 +68,22 @@ def steps(kind: RunKind, *, has_benchmark: bool) -> tuple[Step, ...]:
     )
 
 
-def first_step(kind: RunKind, *, has_benchmark: bool, dataset: bool, adapter: bool) -> Step:
-    """Where a run begins: past the stages whose outcome it was given."""
-    done = {StageKind.PREPARE: dataset or adapter, StageKind.TRAIN: adapter}
-    todo = [step for step in steps(kind, has_benchmark=has_benchmark) if not done.get(step.stage)]
-    if not todo:
+def first_step(kind: RunKind, *, has_benchmark: bool, dataset: bool, adapter: bool, exported: bool) -> Step:
+    """Where a run begins: past the stages whose outcome it was given.
+
+    Deployment is always done again: it costs nothing where the engine has everything.
+    """
+    if kind is RunKind.EVAL and not has_benchmark:
         raise NothingToJudge(
             "the domain has no benchmark to judge a version with",
             fix="upload one: PUT /v1/domains/{id}/benchmark",
         )
-    return todo[0]
+    done = {
+        StageKind.PREPARE: dataset or adapter or exported,
+        StageKind.TRAIN: adapter or exported,
+        StageKind.EXPORT: exported,
+    }
+    return next(step for step in steps(kind, has_benchmark=has_benchmark) if not done.get(step.stage))
 
 
 def next_step(kind: RunKind, finished: StageKind, *, has_benchmark: bool) -> Step | None:
@@ -149,6 +155,7 @@ def deployable(version: Version) -> Deployable:
         system_prompt=version.system_prompt,
         parameters=version.parameters,
         probes=version.probes,
+        digest=version.digest,
     )
 
 

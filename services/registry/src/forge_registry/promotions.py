@@ -84,7 +84,8 @@ def ready(session: Session, domain: str, number: int) -> Version:
     version = repository.version(session, domain, number)
     if version.deployed_at is None:
         raise VersionNotDeployed(
-            f"{version.model} is not in the engine", fix=f"retry the run that made it: {version.run_id}"
+            f"{version.model} was never deployed",
+            fix=f"`forge runs retry {version.run_id}` goes on with it",
         )
     return version
 
@@ -147,6 +148,6 @@ def _target(session: Session, domain: str, to: int | None) -> tuple[int, Promoti
         walk = session.get_one(Promotion, walk.below)
         if to is None or walk.version == to:
             return pointer.promotion_id, walk
-    wanted = "anything" if to is None else f"v{to}"
+    wanted = "nothing was" if to is None else f"v{to} was not"
     fix = "there is nothing older" if to is None else f"`forge promote {to}` makes it live"
-    raise NothingBelow(f"{wanted} was not live before v{pointer.live} of {domain!r}", fix=fix)
+    raise NothingBelow(f"{wanted} live before v{pointer.live} in {domain!r}", fix=fix)

@@ -34,6 +34,9 @@ from forge_registry.models import (
 
 T = TypeVar("T")
 
+# The domain that is active until one is chosen.
+FIRST_DOMAIN = "coding"
+
 
 def _locked(query: SelectOfScalar[T]) -> SelectOfScalar[T]:
     """Locked until the transaction ends, and as it is now, not as this session last saw it.
@@ -58,6 +61,10 @@ def domains(session: Session) -> Sequence[Domain]:
 def installation(session: Session, *, lock: bool = False) -> Installation:
     query = select(Installation).where(col(Installation.id) == 1)
     return session.exec(_locked(query) if lock else query).one()
+
+
+def active_domain(session: Session) -> str:
+    return installation(session).active_domain or FIRST_DOMAIN
 
 
 def run(session: Session, run_id: str) -> Run:

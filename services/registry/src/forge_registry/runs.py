@@ -13,7 +13,7 @@ from forge_registry import pipeline, promotions, repository
 from forge_registry.bells import open_stage
 from forge_registry.errors import NothingToJudge, RunAlreadyActive, RunFinished, RunNotFinished
 from forge_registry.history import note, to_state
-from forge_registry.models import Domain, Run, Stage
+from forge_registry.models import Domain, Run, Stage, Version
 from forge_registry.outbox import ring_after_commit
 
 FIRST_USE = "first use"
@@ -30,18 +30,21 @@ def start(session: Session, request: RunRequest, *, by: str, worker_ttl_s: float
     if active := repository.active_run(session, domain.id):
         raise RunAlreadyActive(domain.id, active.id)
     run = _new_run(session, domain, request, worker_ttl_s)
-    return _begin(session, run, by)
+    return _begin(session, run, by, exported=False)
 
 
 def retry(session: Session, run_id: str, *, by: str) -> Run:
     """A new run for one that failed or was cancelled, past the stages whose outcome is already there.
 
-    Asking twice gives the same run. Raises RunNotFinished, RunFinished, RunAlreadyActive.
+    Asking twice gives the same run; once that has failed too, it is the one that is gone on with.
+    Raises RunNotFinished, RunFinished, RunAlreadyActive.
     """
     old = repository.run(session, run_id)
     repository.domain(session, old.domain, lock=True)
-    if known := repository.run_of_key(session, _retry_key(old)):
-        return known
+    while known := repository.run_of_key(session, _retry_key(old)):
+        if not known.state.is_final:
+            return known
+        old = known
     if not old.state.is_final:
         raise RunNotFinished(
             f"run {old.id} is {old.state}", fix=f"wait for it, or `forge runs cancel {old.id}`"
@@ -50,7 +53,7 @@ def retry(session: Session, run_id: str, *, by: str) -> Run:
         raise RunFinished(f"run {old.id} ended as {old.state}", fix="start a new one: `forge train`")
     if active := repository.active_run(session, old.domain):
         raise RunAlreadyActive(old.domain, active.id)
-    return _begin(session, _again(old), by)
+    return _begin(session, _again(old), by, exported=_is_exported(session, old))
 
 
 def cancel(session: Session, run_id: str, *, by: str) -> Run:
@@ -120,7 +123,7 @@ def _end_base_run(session: Session, run: Run) -> None:
     if latest.run_id == run.id:
         to_state(session, run, RunState.PROMOTED, FIRST_USE)
     else:
-        keep(session, run, "v0 was deployed again; what is live stays live")
+        keep(session, run, "v0 is in the engine; what is live stays live")
 
 
 def go_live_first(session: Session, run: Run) -> None:
@@ -172,21 +175,28 @@ def _again(old: Run) -> Run:
         base=old.base,
         dataset=old.dataset,
         adapter=old.adapter,
-        version=old.version if old.kind is RunKind.EVAL else None,
+        version=old.version,
         idempotency_key=_retry_key(old),
     )
+
+
+def _is_exported(session: Session, run: Run) -> bool:
+    """Whether the run's version is there to be deployed."""
+    number = 0 if run.kind is RunKind.BASE else run.version
+    return number is not None and session.get(Version, (run.domain, number)) is not None
 
 
 def _retry_key(old: Run) -> str:
     return f"retry:{old.id}"
 
 
-def _begin(session: Session, run: Run, by: str) -> Run:
+def _begin(session: Session, run: Run, by: str, *, exported: bool) -> Run:
     step = pipeline.first_step(
         run.kind,
         has_benchmark=run.document.benchmark is not None,
         dataset=run.dataset is not None,
         adapter=run.adapter is not None,
+        exported=exported,
     )
     session.add(run)
     session.flush()

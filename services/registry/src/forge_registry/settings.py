@@ -35,6 +35,8 @@ class Settings(CommonSettings):
     sweep_every_s: float = Field(default=5.0, gt=0)
     # How often workers say hello; one is taken for dead after three hellos missed.
     hello_s: float = Field(default=5.0, gt=0)
+    # The longest silence of an engine that is only asked a known prompt; it may have to load the model first.
+    preflight_timeout_s: float = Field(default=60.0, gt=0)
     # How long a promotion waits for an engine that is away before its run fails.
     preflight_patience_s: float = Field(default=300.0, ge=0)
     # Share of parity probes that the engine must answer with the trained weights' text. Not all: the engine may run on

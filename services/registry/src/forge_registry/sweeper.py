@@ -1,6 +1,7 @@
 """Takes care of what fell silent: expired leases, unheard doorbells, stuck outbox rows, runs that wait for a decision.
 
-Sweeping twice, or twice at once, does no harm: every change is made again under the run's lock, from what is there then.
+Sweeping twice does no harm: every change is made again under the run's lock, from what is there then. Of several at once
+all but one leave again, so that an engine that hangs holds up one worker's thread and not all of them.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from sqlmodel import Session, col, select
 
 from forge_common.contracts.base import utc_now
 from forge_common.contracts.runs import AttemptState
-from forge_common.db.session import session_scope
+from forge_common.db.session import session_scope, try_lock
 from forge_common.logging import get_logger
 from forge_registry import repository, stages
 from forge_registry.bells import ring_again
@@ -20,13 +21,20 @@ from forge_registry.context import Context
 from forge_registry.decisions import decide_all
 from forge_registry.models import Attempt, OutboxKind, Stage
 from forge_registry.outbox import flush, forget_sent
+from forge_registry.pulse import has_listened
 from forge_registry.settings import Settings
 
 log = get_logger()
 
 
 def sweep(context: Context) -> None:
-    """One round."""
+    """One round, unless one is under way."""
+    with try_lock(context.database, "registry.sweep") as is_alone:
+        if is_alone:
+            _sweep(context)
+
+
+def _sweep(context: Context) -> None:
     take_over(context.database, context.settings)
     ring_unheard(context.database, context.settings)
     flush(context.database, OutboxKind.BELL, context.ring)
@@ -37,11 +45,15 @@ def sweep(context: Context) -> None:
 
 
 def take_over(database: Database, settings: Settings) -> None:
-    """Take stages away from workers whose lease expired.
+    """Take stages away from workers whose lease expired while the registry could have heard them.
 
-    Looks twice, with more than a heartbeat in between: after an outage of Postgres, or a sleep of the whole machine,
-    every lease has expired, and a worker that is still there shall not lose hours of training for it.
+    After an outage of the registry or of Postgres, or a sleep of the whole machine, every lease has expired, and a
+    worker that is still there shall not lose hours of training for it. Looks twice, with more than a heartbeat in
+    between, for the sake of a few heartbeats that failed on the way.
     """
+    with session_scope(database) as session:
+        if not has_listened(session, settings.lease_s):
+            return
     for stage_id in _expired(database):
         with session_scope(database) as session:
             _suspect_or_lose(session, stage_id, settings)

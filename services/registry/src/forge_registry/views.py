@@ -128,6 +128,7 @@ def pointers(session: Session) -> Pointers:
     revision = repository.installation(session).pointer_revision
     return Pointers(
         revision=revision,
+        active=repository.active_domain(session),
         pointers=tuple(_pointer(session, row.id) for row in repository.domains(session)),
     )
 
@@ -142,4 +143,5 @@ def _pointer(session: Session, domain_id: str) -> Pointer:
         live=version.number if version else None,
         model=version.model if version else None,
         system_prompt=version.system_prompt if version else document.system_prompt,
+        parameters=version.parameters if version else document.ollama.parameters(),
     )

@@ -308,8 +308,13 @@ class Hand:
 
 
 @pytest.fixture
-def hand(registry: RegistryClient, make, engine: EngineServer, context: Context, tmp_path: Path) -> Hand:
-    return Hand(registry, make, engine, context, tmp_path)
+def hand_at(make, engine: EngineServer, context: Context, tmp_path: Path) -> Callable[[RegistryClient], Hand]:
+    return lambda registry: Hand(registry, make, engine, context, tmp_path)
+
+
+@pytest.fixture
+def hand(hand_at: Callable[[RegistryClient], Hand], registry: RegistryClient) -> Hand:
+    return hand_at(registry)
 
 
 @pytest.fixture

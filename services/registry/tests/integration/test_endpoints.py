@@ -151,6 +151,7 @@ def test_the_active_domain_is_remembered(registry):
     registry.set_active_domain("legal")
 
     assert registry.active_domain() == "legal"
+    assert registry.pointers().active == "legal"
     with pytest.raises(RemoteProblem, match="nowhere"):
         registry.set_active_domain("nowhere")
 

@@ -92,7 +92,9 @@ def test_no_worker_loses_its_stage_before_the_registry_has_listened_for_a_whole_
     for _ in range(2):
         sweep(context)
         with session_scope(context.database) as session:
-            session.execute(text("update registry.stages set suspected_at = suspected_at - interval '1 hour'"))
+            session.execute(
+                text("update registry.stages set suspected_at = suspected_at - interval '1 hour'")
+            )
 
     assert registry.run(run.id).stages[0].attempts[0].state is AttemptState.CLAIMED
 

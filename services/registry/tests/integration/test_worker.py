@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import pytest
 
@@ -15,7 +17,11 @@ from forge_common.contracts.runs import AttemptState, RunKind, RunState
 from forge_common.contracts.scorecard import Verdict
 from forge_common.contracts.stages import StageKind
 from forge_common.contracts.tasks import DEPLOY, SWEEP, Tick
+from forge_common.errors import DependencyDown
+from forge_common.http.registry import RegistryClient
+from forge_common.local.process import free_port
 from forge_common.queue.producer import Producer
+from forge_common.queue.stage import heartbeats
 
 pytestmark = pytest.mark.integration
 
@@ -29,22 +35,22 @@ def settings(settings):
 
 
 @pytest.fixture
-def spawn(settings, registry) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+def spawn_at(settings) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     processes = []
 
-    def start(command: str) -> subprocess.Popen[bytes]:
+    def start(registry_url: str, command: str, **more: str) -> subprocess.Popen[bytes]:
         environment = os.environ | {
             "FORGE_KEY": settings.key_text,
             "FORGE_HOME": str(settings.home),
             "FORGE_DATABASE_URL": settings.database_url,
             "FORGE_BROKER_URL": settings.broker_url,
-            "FORGE_REGISTRY_URL": registry.base_url,
+            "FORGE_REGISTRY_URL": registry_url,
             "FORGE_ENGINE_URL": settings.engine_url,
             "FORGE_REGISTRY_LEASE_S": "2",
             "FORGE_REGISTRY_SWEEP_EVERY_S": "0.5",
             "FORGE_REGISTRY_RING_AGAIN_S": "1",
         }
-        process = subprocess.Popen([sys.executable, "-m", "forge_registry", command], env=environment)
+        process = subprocess.Popen([sys.executable, "-m", "forge_registry", command], env=environment | more)
         processes.append(process)
         return process
 
@@ -52,6 +58,11 @@ def spawn(settings, registry) -> Iterator[Callable[..., subprocess.Popen[bytes]]
     for process in processes:
         process.kill()
         process.wait()
+
+
+@pytest.fixture
+def spawn(spawn_at, registry) -> Callable[..., subprocess.Popen[bytes]]:
+    return partial(spawn_at, registry.base_url)
 
 
 def test_a_bell_brings_the_deployment_and_the_run_ends_with_v0_live(
@@ -91,28 +102,36 @@ def test_a_worker_killed_while_it_deploys_loses_nothing(hand, registry, spawn, e
 
 
 def test_a_registry_that_is_away_for_two_leases_costs_no_live_worker_its_stage(
-    settings, spawn, hand, eventually
+    spawn_at, settings, hand_at, eventually
 ):
-    """`hand` talks to a registry that stays; the worker under test to one of its own, which is killed."""
+    port, lease_s = free_port(), 5.0
+    own = RegistryClient(f"http://127.0.0.1:{port}", settings.key_text)
+    times = {"FORGE_REGISTRY_PORT": str(port), "FORGE_REGISTRY_LEASE_S": str(lease_s)}
+    served = spawn_at(own.base_url, "serve", **times)
+    eventually(lambda: answers(own), PATIENCE_S)
+    hand = hand_at(own)
     hand.domain()
     run = hand.start()
-    port = free_port()
-    served = spawn("serve", FORGE_REGISTRY_PORT=str(port))
-    own = RegistryClient(f"http://127.0.0.1:{port}", settings.key_text)
-    eventually(lambda: _answers(own), PATIENCE_S)
-    spawn("worker")
+    spawn_at(own.base_url, "worker", **times)
+    eventually(lambda: any(worker.service == "registry" for worker in own.workers()), PATIENCE_S)
 
-    claim = own.claim(hand.open_stage(run).id, ClaimRequest(worker="w1", claim_id="c1"))
-    with heartbeats(own, claim):
-        time.sleep(1)
+    with heartbeats(own, hand.claim(run)):
         served.kill()
         served.wait()
-        time.sleep(2 * LEASE_S)
-        spawn("serve", FORGE_REGISTRY_PORT=str(port))
-        eventually(lambda: _answers(own), PATIENCE_S)
-        time.sleep(2 * LEASE_S)
+        time.sleep(2 * lease_s)
+        spawn_at(own.base_url, "serve", **times)
+        eventually(lambda: answers(own), PATIENCE_S)
+        time.sleep(2 * lease_s)
 
-    assert [a.state for a in own.run(run.id).stages[0].attempts] == [AttemptState.CLAIMED]
+    assert [attempt.state for attempt in own.run(run.id).stages[0].attempts] == [AttemptState.CLAIMED]
+
+
+def answers(registry) -> bool:
+    try:
+        registry.domains()
+    except DependencyDown:
+        return False
+    return True
 
 
 def test_the_gates_promotion_is_carried_out_by_the_worker(hand, registry, spawn, eventually):

@@ -90,6 +90,8 @@ class OllamaRules(Contract):
     temperature: float = 0.7
     top_p: float = 0.9
     num_ctx: int = 8192
+    # Ollama's own default of 1.1 changes answers even at temperature 0: what it served would not be what was verified.
+    repeat_penalty: float = 1.0
     stop: tuple[str, ...] = ()
 
     def parameters(self) -> dict[str, float | int | list[str]]:
@@ -98,6 +100,7 @@ class OllamaRules(Contract):
             "temperature": self.temperature,
             "top_p": self.top_p,
             "num_ctx": self.num_ctx,
+            "repeat_penalty": self.repeat_penalty,
         }
         if self.stop:
             values["stop"] = list(self.stop)

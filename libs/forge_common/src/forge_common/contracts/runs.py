@@ -42,8 +42,7 @@ _STOPS = frozenset({RunState.FAILED, RunState.CANCELLED})
 
 # The only transitions there are. A run skips the stages that its kind does not have.
 NEXT: dict[RunState, frozenset[RunState]] = {
-    RunState.QUEUED: _STOPS
-    | {RunState.PREPARING, RunState.TRAINING, RunState.EXPORTING, RunState.EVALUATING},
+    RunState.QUEUED: _STOPS | {RunState.PREPARING, RunState.TRAINING, RunState.EXPORTING, RunState.DEPLOYING},
     RunState.PREPARING: _STOPS | {RunState.TRAINING},
     RunState.TRAINING: _STOPS | {RunState.EXPORTING},
     RunState.EXPORTING: _STOPS | {RunState.DEPLOYING},
@@ -66,7 +65,7 @@ STAGES: dict[RunKind, tuple[tuple[StageKind, RunState], ...]] = {
         (StageKind.EVALUATE, RunState.EVALUATING),
     ),
     RunKind.BASE: ((StageKind.EXPORT, RunState.EXPORTING), (StageKind.DEPLOY, RunState.DEPLOYING)),
-    RunKind.EVAL: ((StageKind.EVALUATE, RunState.EVALUATING),),
+    RunKind.EVAL: ((StageKind.DEPLOY, RunState.DEPLOYING), (StageKind.EVALUATE, RunState.EVALUATING)),
 }
 
 
@@ -198,10 +197,14 @@ class Pointer(Contract):
     live: int | None
     model: str | None
     system_prompt: str = ""
+    # As the engine has them: whoever asks by a dialect that ignores them sends them along.
+    parameters: dict[str, float | int | list[str]] = Field(default_factory=dict)
 
 
 class Pointers(Contract):
-    """All pointers; `revision` changes whenever one of them moves, and can be waited for."""
+    """All pointers; `revision` changes whenever one of them or the active domain does, and can be waited for."""
 
     revision: int
+    active: str | None = None
+    """The domain that is meant where none is named; None when the registry does not say."""
     pointers: tuple[Pointer, ...]

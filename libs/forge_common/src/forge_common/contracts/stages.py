@@ -124,6 +124,8 @@ class Deployable(Contract):
     system_prompt: str = ""
     parameters: dict[str, float | int | list[str]] = Field(default_factory=dict)
     probes: tuple[ParityProbe, ...] = ()
+    digest: str | None = None
+    """What the engine listed it as when it was last put there: an engine that still does needs nothing."""
 
 
 class DeployRequest(Contract):
@@ -132,6 +134,8 @@ class DeployRequest(Contract):
 
 
 class Deployed(Contract):
+    """`probes_asked=0` where the engine had it already, or the version has no probes."""
+
     model: str
     digest: str | None
     probes_equal: int

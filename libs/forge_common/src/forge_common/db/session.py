@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine, create_engine, func, select
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlmodel import Session
 
@@ -40,6 +40,25 @@ def session_scope(engine: Engine) -> Iterator[Session]:
         if error.connection_invalidated:
             raise _down(error) from error
         raise
+
+
+@contextmanager
+def try_lock(engine: Engine, name: str) -> Iterator[bool]:
+    """Whether nobody else is inside a block of that name. Held by a connection and not by a transaction, it ends with the process.
+
+    Raises DatabaseDown.
+    """
+    key = func.hashtext(name)
+    try:
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            is_ours = bool(connection.scalar(select(func.pg_try_advisory_lock(key))))
+            try:
+                yield is_ours
+            finally:
+                if is_ours:
+                    connection.execute(select(func.pg_advisory_unlock(key)))
+    except OperationalError as error:
+        raise _down(error) from error
 
 
 def sessions(engine: Engine) -> Callable[[], Iterator[Session]]:

@@ -34,6 +34,9 @@ from forge_common.http.sse import data_of
 
 M = TypeVar("M", bound=BaseModel)
 
+# A version that the engine lost is deployed again, from gigabytes, before it goes live.
+MOVE_TIMEOUT_S = 900.0
+
 
 class RegistryClient:
     """One method per endpoint. Raises DependencyDown when the registry is away, RemoteProblem when it refuses."""
@@ -121,10 +124,12 @@ class RegistryClient:
         return self._many(f"/v1/domains/{domain}/versions", VersionView)
 
     def promote(self, domain: str, request: PromoteRequest) -> PromotionView:
-        return self._one("POST", f"/v1/domains/{domain}/promote", PromotionView, request)
+        path = f"/v1/domains/{domain}/promote"
+        return self._one("POST", path, PromotionView, request, timeout=MOVE_TIMEOUT_S)
 
     def rollback(self, domain: str, request: RollbackRequest) -> PromotionView:
-        return self._one("POST", f"/v1/domains/{domain}/rollback", PromotionView, request)
+        path = f"/v1/domains/{domain}/rollback"
+        return self._one("POST", path, PromotionView, request, timeout=MOVE_TIMEOUT_S)
 
     def promotions(self, domain: str) -> list[PromotionView]:
         return self._many(f"/v1/domains/{domain}/promotions", PromotionView)

@@ -87,13 +87,14 @@ def put_benchmark(
 
 @router.get("/active-domain")
 def show_active_domain(_: Reader, session: SessionDep) -> ActiveDomain:
-    return ActiveDomain(domain=repository.installation(session).active_domain or "coding")
+    return ActiveDomain(domain=repository.active_domain(session))
 
 
 @router.put("/active-domain", responses=refuses(DomainUnknown))
 def set_active_domain(active: ActiveDomain, _: Admin, session: SessionDep) -> ActiveDomain:
     repository.domain(session, active.domain)
     repository.installation(session, lock=True).active_domain = active.domain
+    promotions.announce(session)
     return active
 
 

@@ -54,8 +54,11 @@ def list_promotions(domain: str, _: Reader, session: SessionDep) -> list[Promoti
     responses=refuses(DomainUnknown, VersionUnknown, VersionNotDeployed, PreflightRefused, DependencyDown),
 )
 def promote(domain: str, request: PromoteRequest, who: Admin, context: ContextDep) -> PromotionView:
-    """Make a version live by hand. It is asked a known prompt first, and refused if it does not answer."""
-    return promotions.promote(context.database, context.preflight, domain, request, who.name)
+    """Make a version live by hand. It is asked a known prompt first, and refused if it does not answer.
+
+    One that the engine has lost is deployed again before that, which may take minutes; also the one that is live.
+    """
+    return promotions.promote(context.database, context.make_ready, domain, request, who.name)
 
 
 @router.post(
@@ -64,7 +67,7 @@ def promote(domain: str, request: PromoteRequest, who: Admin, context: ContextDe
 )
 def roll_back(domain: str, request: RollbackRequest, who: Admin, context: ContextDep) -> PromotionView:
     """Go back to what was live before the present version, or further back to `to`."""
-    return promotions.roll_back(context.database, context.preflight, domain, request, who.name)
+    return promotions.roll_back(context.database, context.make_ready, domain, request, who.name)
 
 
 @router.get("/pointers")
