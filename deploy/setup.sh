@@ -46,13 +46,13 @@ if [ -z "$torch" ]; then
     esac
 fi
 has_wheel() { for d in $(echo "$UV_FIND_LINKS" | tr "," " "); do ls "$d"/torch-$TORCH*cpu*.whl >/dev/null 2>&1 && return 0; done; return 1; }
-case $torch in
-    none) ;;
-    cpu) if "$venv/bin/python" -c "import importlib.metadata as m, sys; sys.exit(m.version('torch').split('+')[0] != '$TORCH')" 2>/dev/null; then :
-         elif has_wheel; then "$uv" pip install -q -p "$venv/bin/python" "torch==$TORCH"
-         else "$uv" pip install -q -p "$venv/bin/python" --torch-backend cpu "torch==$TORCH"; fi ;;
-    *) "$uv" pip install -q -p "$venv/bin/python" --torch-backend "$torch" "torch==$TORCH" ;;
-esac
+has_torch() { "$venv/bin/python" -c "import importlib.metadata as m, sys; sys.exit(m.version('torch').split('+')[0] != '$TORCH')" 2>/dev/null; }
+# Without the workspace's configuration, which keeps torch out of every resolution.
+install_torch() { "$uv" pip install -q --no-config -p "$venv/bin/python" "$@" "torch==$TORCH"; }
+if [ "$torch" != none ] && ! has_torch; then
+    if [ "$torch" = cpu ] && has_wheel; then install_torch; else install_torch --torch-backend "$torch"; fi
+    has_torch || { echo "torch $TORCH is not there after its installation; FORGE_TORCH=none goes on without trainer-cuda" >&2; exit 1; }
+fi
 
 members=""
 for m in libs/* services/*; do

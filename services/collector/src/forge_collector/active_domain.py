@@ -11,8 +11,8 @@ from forge_common.logging import get_logger
 
 log = get_logger()
 
-# How stale the answer may be where the registry has no news of its pointers to end the wait.
-POLL_S = 2.0
+# How long one question is held open; news ends it at once.
+WAIT_S = 25.0
 # A registry that answers every question at once must not be asked in a circle.
 BREATH_S = 0.25
 BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)
@@ -39,13 +39,13 @@ class ActiveDomain:
         self._stopped.set()
 
     def refresh(self) -> None:
-        """Ask once, after waiting for news where the registry can hold the question. Raises ForgeError."""
-        if self._revision is not None:
-            pointers = self._registry.pointers(after=self._revision, wait_s=POLL_S)
-        else:
-            pointers = self._registry.pointers()
+        """Ask once; all but the first question wait for news. Raises ForgeError."""
+        # Forgotten if this fails: the registry may have been restored to an older state, so ask for what is then.
+        asked, self._revision = self._revision, None
+        pointers = self._registry.pointers(after=asked, wait_s=WAIT_S if asked is not None else 0)
         self._revision = pointers.revision
-        self._take(self._registry.active_domain())
+        if pointers.active is not None:
+            self._take(pointers.active)
 
     def _take(self, name: str) -> None:
         if name != self._name:

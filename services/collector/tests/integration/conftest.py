@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import httpx2
 import psycopg
@@ -201,9 +202,7 @@ class RegistryHandler(Handler):
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
         if path == "/v1/pointers":
-            self.send(200, b'{"revision": 1, "pointers": []}')
-        elif path == "/v1/active-domain":
-            self.send(200, json.dumps({"domain": self.server.active}).encode())
+            self.send(200, json.dumps(self.server.pointers(self.path)).encode())
         elif path.startswith("/v1/domains/"):
             self.send(200, json.dumps(self.server.domains[path.rpartition("/")[2]]).encode())
         else:
@@ -243,7 +242,8 @@ class RegistryHandler(Handler):
 
 class RegistrySite(Site):
     def __init__(self, root: Path) -> None:
-        self.active = "coding"
+        self.active, self.revision, self.polls = "coding", 1, 0
+        self.moved = threading.Condition()
         self.broker_url = ""
         self.claim: dict[str, Any] = {}
         self.hellos: list[dict[str, Any]] = []
@@ -251,6 +251,21 @@ class RegistrySite(Site):
         self.domains: dict[str, dict[str, Any]] = {}
         self.store = ArtifactStore(root)
         super().__init__(RegistryHandler)
+
+    def activate(self, domain: str) -> None:
+        with self.moved:
+            self.active = domain
+            self.revision += 1
+            self.moved.notify_all()
+
+    def pointers(self, target: str) -> dict[str, Any]:
+        """Waits as the registry does."""
+        asked = dict(parse_qsl(urlsplit(target).query))
+        self.polls += 1
+        with self.moved:
+            if asked.get("after") == str(self.revision):
+                self.moved.wait(float(asked.get("wait_s", 0)))
+            return {"revision": self.revision, "active": self.active, "pointers": []}
 
 
 @contextlib.contextmanager

@@ -151,13 +151,23 @@ def test_a_second_collector_on_the_same_home_is_refused_with_a_reason(own_collec
     assert "another collector writes to" in second.stderr
 
 
-def test_the_active_domain_follows_the_registry_and_outlives_it(own_collector: Any, registry: Any) -> None:
-    registry.active = "nano"
+def until_active(collector: Any, domain: str) -> None:
     deadline = time.monotonic() + 30
-    while own_collector.api("GET", "stats")["active_domain"] != "nano" and time.monotonic() < deadline:
+    while collector.api("GET", "stats")["active_domain"] != domain and time.monotonic() < deadline:
         time.sleep(0.05)
+
+
+def test_the_active_domain_follows_the_registry_and_outlives_it(own_collector: Any, registry: Any) -> None:
+    until_active(own_collector, registry.active)
+    time.sleep(1)
+    polls = registry.polls
+    registry.activate("nano")
+    changed_at = time.monotonic()
+    until_active(own_collector, "nano")
+    assert time.monotonic() - changed_at < 1
+    assert registry.polls - polls <= 2
     own_collector.kill()
-    registry.active = "coding"
+    registry.activate("coding")
     own_collector.env["FORGE_REGISTRY_URL"] = f"http://127.0.0.1:{free_port()}"
     own_collector.start()
 

@@ -43,6 +43,8 @@ class Question(BaseModel):
     model: str
     prompt: str
     temperature: float
+    # Ollama's /v1 takes neither from the model, and draws from everything (1.0) where it is not told.
+    top_p: float
     max_tokens: int
     seed: int
 
@@ -52,6 +54,7 @@ class Question(BaseModel):
             "model": self.model,
             "messages": [{"role": "user", "content": self.prompt}],
             "temperature": self.temperature,
+            "top_p": self.top_p,
             "max_tokens": self.max_tokens,
             "seed": self.seed,
             "stream": False,

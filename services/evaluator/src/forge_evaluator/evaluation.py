@@ -89,6 +89,7 @@ async def _plan(request: EvaluateRequest, benchmark: Benchmark, engine: Engine) 
         samples=rules.gate.samples,
         seed=request.seed,
         temperature=rules.temperature,
+        top_p=request.domain.ollama.top_p,
         max_tokens=rules.max_tokens,
     )
 
@@ -102,6 +103,7 @@ def _header(request: EvaluateRequest, plan: Plan, benchmark: Benchmark, sandbox:
         "samples": plan.samples,
         "seed": plan.seed,
         "temperature": plan.temperature,
+        "top_p": plan.top_p,
         "max_tokens": plan.max_tokens,
         "scoring": request.domain.eval.scoring.model_dump(mode="json"),
         "extractor": extract.VERSION,

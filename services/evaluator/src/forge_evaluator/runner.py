@@ -37,6 +37,7 @@ class Plan:
     samples: int
     seed: int
     temperature: float
+    top_p: float
     max_tokens: int
 
     def cells(self) -> Iterator[tuple[Model, Task, int]]:
@@ -51,6 +52,7 @@ class Plan:
             model=model.name,
             prompt=task.prompt,
             temperature=self.temperature,
+            top_p=self.top_p,
             max_tokens=self.max_tokens,
             seed=seed_for(self.seed, task.id, number),
         )

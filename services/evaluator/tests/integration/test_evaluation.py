@@ -113,13 +113,14 @@ def test_both_models_are_asked_the_same_questions_with_the_same_seeds(stage, bet
 
     def questions(model):
         return sorted(
-            (a["messages"][0]["content"], a["seed"], a["temperature"])
+            (a["messages"][0]["content"], a["seed"], (a["temperature"], a["top_p"]))
             for a in models.asked
             if a["model"] == model
         )
 
     assert questions("sums:v1") == questions("sums:v0")
     assert len({seed for _, seed, _ in questions("sums:v1")}) == 100
+    assert {sampling for *_, sampling in questions("sums:v1")} == {(0.0, 0.9)}
 
 
 def test_the_log_holds_every_sample_and_the_page_shows_flips_first(stage, better, models):

@@ -6,7 +6,7 @@ from forge_evaluator.samples import Generations, Role, Sample, SampleLog
 from forge_evaluator.scorers import Answered
 
 HEADER = {"benchmark": "b", "models": {"candidate": ["m:v1", "d1"]}}
-QUESTION = Question(model="m:v1", prompt="p", temperature=0.0, max_tokens=9, seed=1)
+QUESTION = Question(model="m:v1", prompt="p", temperature=0.0, top_p=1.0, max_tokens=9, seed=1)
 
 
 def sample(task="t", **changes):

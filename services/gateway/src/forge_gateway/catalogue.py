@@ -7,6 +7,8 @@ import re
 from forge_common.contracts.runs import Pointer, Pointers
 from forge_common.errors import CallerError, DependencyDown, NotFound
 
+# What Ollama's /v1 never takes from the model; `repeat_penalty` and `stop` it does.
+SAMPLING = ("temperature", "top_p")
 _VERSION = re.compile(r"^(?P<prefix>.+):v(?P<number>0|[1-9][0-9]{0,8})$")
 
 
@@ -57,6 +59,12 @@ class Catalogue:
         assert pointer is not None
         return model if _VERSION.match(model) else self._live(pointer)
 
+    def sampling(self, model: str) -> dict[str, object]:
+        """What a resolved model's domain samples with, under the names that OpenAI gives it."""
+        pointer = self._named(model)
+        known = pointer.parameters if pointer else {}
+        return {name: known[name] for name in SAMPLING if name in known}
+
     def owns(self, model: str) -> bool:
         """Whether an engine's model is a version of one of our domains."""
         match = _VERSION.match(model)
@@ -69,6 +77,16 @@ class Catalogue:
         names = self.names()
         fix = f"ask for one of: {', '.join(names)}" if names else "deploy one first: see `forge status`"
         return ModelNotFound(f"the model {model!r} does not exist", code="model_not_found", fix=fix)
+
+    def lost(self, model: str) -> ModelNotReady | None:
+        """For a model that the engine does not know although it is live."""
+        for pointer in self.pointers:
+            if pointer.model == model:
+                return ModelNotReady(
+                    f"{model!r} is live, but the engine does not have it",
+                    fix=f"`forge promote {pointer.live} --domain {pointer.domain}` deploys it again",
+                )
+        return None
 
     def _named(self, model: str | None) -> Pointer | None:
         if model is None:

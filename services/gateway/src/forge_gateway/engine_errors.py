@@ -35,7 +35,7 @@ def mend(
     if _TOO_LONG.search(text):
         return Refuse.of(_too_long(text), headers=added)
     if status == _NOT_FOUND and model in text:
-        return Refuse.of(catalogue.not_found(asked or model), headers=added)
+        return Refuse.of(catalogue.lost(model) or catalogue.not_found(asked or model), headers=added)
     if is_openai_shaped:
         return None
     return Refuse.of(ForgeError(text, code="engine_error", status=status), headers=added)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import orjson
 
@@ -12,7 +12,8 @@ from forge_gateway.access import Access
 from forge_gateway.engine_errors import mend
 from forge_gateway.pointers import Board
 
-PASSED = frozenset({"/v1/chat/completions", "/v1/completions", "/v1/embeddings"})
+SAMPLED = frozenset({"/v1/chat/completions", "/v1/completions"})
+PASSED = SAMPLED | {"/v1/embeddings"}
 OPEN = frozenset({"/health"})
 # The caller's credentials are ours and end here; an encoded error could not be read and mended.
 _DROPPED = frozenset({b"authorization", b"x-api-key", b"cookie", b"accept-encoding"})
@@ -76,7 +77,7 @@ class Routing:
             upstream=self._engine,
             target=head.target,
             headers=[header for header in head.headers if header[0].lower() not in _DROPPED],
-            body=_renamed(body, fields, model),
+            body=_for_engine(body, fields, model, catalogue.sampling(model) if head.path in SAMPLED else {}),
             response_headers=named,
             unreachable=self._engine_down,
             rewrite_error=mend_error,
@@ -100,10 +101,13 @@ def _text(fields: dict[str, object], name: str) -> str | None:
     return value or None
 
 
-def _renamed(body: bytes, fields: dict[str, object], model: str) -> bytes:
-    """The same body with the engine's model name and without our own field; untouched when it is so already."""
-    if fields.get("model") == model and "domain" not in fields:
+def _for_engine(body: bytes, fields: dict[str, object], model: str, sampling: Mapping[str, object]) -> bytes:
+    """The same body with the engine's model name, the sampling it is silent about, and without our own field.
+
+    Untouched when it is so already.
+    """
+    added = {name: value for name, value in sampling.items() if fields.get(name) is None}
+    if fields.get("model") == model and "domain" not in fields and not added:
         return body
-    return orjson.dumps(
-        {name: value for name, value in fields.items() if name != "domain"} | {"model": model}
-    )
+    kept = {name: value for name, value in fields.items() if name != "domain"}
+    return orjson.dumps(kept | added | {"model": model})

@@ -149,6 +149,7 @@ class Registry:
     port: int = field(default_factory=free_port)
     revision: int = 1
     live: dict[str, int | None] = field(default_factory=lambda: {"coding": 1})
+    parameters: dict[str, Any] = field(default_factory=dict)
     polls: int = 0
 
     @property
@@ -182,6 +183,7 @@ class Registry:
             "live": live,
             "model": model,
             "system_prompt": "Be brief.",
+            "parameters": self.parameters,
         }
 
 
@@ -280,6 +282,7 @@ class World:
         self.engine.models[:] = MODELS
         self.engine.stopped.clear()
         self.registry.live = {"coding": 1}
+        self.registry.parameters = {"temperature": 0.7, "top_p": 0.9, "num_ctx": 8192}
         self.registry.revision += 1
         eventually(
             lambda: httpx2.get(f"{gateway.url}/health").json()["revision"] == self.registry.revision, 20

@@ -52,8 +52,21 @@ def test_the_live_version_answers_under_the_moving_name(client, world):
         "model": "engie-coder:v1",
         "messages": [{"role": "system", "content": "S"}, {"role": "user", "content": "grüß 🙂"}],
         "temperature": 0.5,
+        "top_p": 0.9,
         "seed": 7,
     }
+
+
+@pytest.mark.parametrize("model", ["engie-coder", "engie-coder:v2"])
+def test_a_request_without_sampling_gets_the_models_own_which_ollama_would_ignore(client, world, model):
+    ask(client, model=model)
+    ask(client, model=model, temperature=0.0, top_p=1.0)
+    ask(client, model=model, extra_body={"temperature": None})
+    client.completions.create(model=model, prompt="a")
+
+    sent = [(asked["temperature"], asked["top_p"]) for asked in world.engine.asked]
+    assert sent == [(0.7, 0.9), (0.0, 1.0), (0.7, 0.9), (0.7, 0.9)]
+    assert not any("num_ctx" in asked for asked in world.engine.asked)
 
 
 def test_no_system_message_is_added(client, world):
@@ -92,6 +105,7 @@ def test_completions_and_embeddings_pass(client, world):
         client.embeddings.create(model="engie-coder", input="a")
     assert refused.value.status_code == 501
     assert world.engine.asked[-1]["model"] == "engie-coder:v1"
+    assert "temperature" not in world.engine.asked[-1]
 
 
 def test_the_domain_field_selects_the_model_and_is_not_sent_on(gateway, world):

@@ -90,6 +90,15 @@ def test_without_any_pointer_the_error_says_what_to_do():
         catalogue().resolve("engie-coder")
 
 
+def test_a_models_sampling_is_its_domains():
+    warm = CODING.model_copy(update={"parameters": {"temperature": 0.3, "top_p": 0.8, "num_ctx": 4096}})
+    known = catalogue(warm, LEGAL)
+
+    assert known.sampling("engie-coder:v3") == known.sampling("engie-coder:v1")
+    assert known.sampling("engie-coder:v1") == {"temperature": 0.3, "top_p": 0.8}
+    assert known.sampling("engie-legal:v0") == {}
+
+
 def test_only_versions_of_known_domains_are_owned():
     names = ["engie-coder:v1", "engie-new:v0", "engie-coder:latest", "llama3:v1", "engie-coder"]
 

@@ -22,11 +22,14 @@ OVER = (
 )
 
 
-def mended(status, body, asked="engie-coder"):
+NOT_FOUND = '{"error":{"message":"model \'engie-coder:v3\' not found","type":"not_found_error","param":null,"code":null}}'
+
+
+def mended(status, body, asked="engie-coder", model="engie-coder:v3"):
     refusal = mend(
         status,
         body.encode(),
-        model="engie-coder:v3",
+        model=model,
         asked=asked,
         catalogue=CATALOGUE,
         added=((b"x-forge-model", b"engie-coder:v3"),),
@@ -52,13 +55,20 @@ def test_a_prompt_over_the_context_has_one_code_in_whatever_disguise(status, bod
 
 
 def test_a_version_that_the_engine_lacks_is_named_as_it_was_asked_for():
-    body = '{"error":{"message":"model \'engie-coder:v3\' not found","type":"not_found_error","param":null,"code":null}}'
-
-    answered, error = mended(404, body)
+    answered, error = mended(
+        404, NOT_FOUND.replace("v3", "v9"), model="engie-coder:v9", asked="engie-coder:v9"
+    )
 
     assert (answered, error["code"]) == (404, "model_not_found")
-    assert "'engie-coder'" in error["message"]
+    assert "'engie-coder:v9'" in error["message"]
     assert "engie-coder:latest" in error["message"]
+
+
+def test_a_live_version_that_the_engine_lost_is_told_as_such_with_the_way_back():
+    answered, error = mended(404, NOT_FOUND)
+
+    assert (answered, error["code"]) == (503, "model_not_ready")
+    assert "forge promote 3 --domain coding" in error["message"]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
 import pytest
@@ -135,6 +136,26 @@ def test_a_pointer_that_moves_wakes_whoever_waits_for_it(hand, registry, eventua
     assert woken[0].revision > now.revision
     assert (pointer.live, pointer.model, pointer.prefix) == (0, "engie-tiny:v0", "engie-tiny")
     assert woken[1] - moved_at < 1.0
+
+
+def test_a_change_of_the_active_domain_wakes_whoever_waits_and_is_told(registry):
+    now = registry.pointers()
+    with ThreadPoolExecutor() as pool:
+        waiting = pool.submit(registry.pointers, after=now.revision, wait_s=20)
+        registry.set_active_domain("legal")
+        woken = waiting.result(5)
+
+    assert (now.active, woken.active) == ("coding", "legal")
+    assert woken.revision > now.revision
+
+
+def test_a_pointer_carries_the_parameters_of_the_version_that_is_live(hand, registry):
+    hand.domain(ollama={"temperature": 0.3, "top_p": 0.8})
+    hand.train()
+
+    pointer = next(p for p in registry.pointers().pointers if p.domain == "tiny")
+
+    assert pointer.parameters == {"temperature": 0.3, "top_p": 0.8, "num_ctx": 8192, "repeat_penalty": 1.0}
 
 
 def test_a_wait_that_nothing_ends_returns_the_same_revision(registry):

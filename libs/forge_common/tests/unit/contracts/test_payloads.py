@@ -72,5 +72,11 @@ def test_the_seeds_domain_document_is_accepted():
         }
     )
 
+    assert document.ollama.parameters() == {
+        "temperature": 0.7,
+        "top_p": 0.9,
+        "num_ctx": 8192,
+        "repeat_penalty": 1.0,
+    }
     assert document.training.iterations == 500
     assert document.model_name(3) == "engie-yourdomain:v3"
