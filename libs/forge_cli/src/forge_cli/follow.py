@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Column
 
 from forge_cli.console import err, escape, note, out, table
 from forge_common.contracts.base import RunId
@@ -14,6 +15,8 @@ from forge_common.errors import DependencyDown, ForgeError
 from forge_common.http.registry import RegistryClient
 
 PATIENCE_S = 120.0
+# Metrics that are for machines.
+UNSEEN = frozenset({"memory_bytes"})
 
 
 class RunFailed(ForgeError):
@@ -28,8 +31,11 @@ def follow(registry: RegistryClient, run: RunId, *, quiet: bool = False) -> RunV
         BarColumn(bar_width=28),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn("[dim]{task.fields[what]}"),
+        TextColumn(
+            "[dim]{task.fields[what]}", table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")
+        ),
         console=err,
+        expand=True,
         disable=quiet,
         transient=False,
     ) as bars:
@@ -89,9 +95,12 @@ def _is_trouble(event: RunEvent) -> bool:
 
 
 def _what(event: RunEvent) -> str:
-    shown = [f"{name.replace('_', ' ')} {value:.4g}" for name, value in event.metrics.items()]
+    shown = [
+        f"{name.replace('_', ' ')} {value:.4g}" for name, value in event.metrics.items() if name not in UNSEEN
+    ]
     eta = [f"{event.eta_s:.0f} s left"] if event.eta_s else []
-    return escape(" · ".join([*([event.message] if event.message else []), *shown[:3], *eta]))
+    said = [event.message] if event.message and event.message != event.state else []
+    return escape(" · ".join([*said, *shown[:3], *eta]))
 
 
 def show_scorecard(card: Scorecard) -> None:

@@ -89,7 +89,7 @@ def group_score(name: str, pairs: Sequence[Pair]) -> GroupScore:
         group=name,
         candidate=stats.figure(candidate),
         incumbent=stats.figure(incumbent) if incumbent else None,
-        difference=stats.figure(differences) if differences else None,
+        difference=stats.figure(differences, lowest=-100.0) if differences else None,
     )
 
 

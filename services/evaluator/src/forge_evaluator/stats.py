@@ -16,15 +16,17 @@ _POWER = 0.8
 _LEVEL = 0.95
 
 
-def figure(values: Sequence[float]) -> Figure:
-    """Mean with its two-sided 95 % t interval; no interval below two values."""
+def figure(values: Sequence[float], *, lowest: float = 0.0, highest: float = 100.0) -> Figure:
+    """Mean with its two-sided 95 % t interval, cut to what a mean can be; no interval below two values."""
     if not values:
         return Figure(n=0, mean=None, low=None, high=None, stderr=None)
     mean, error = fmean(values), standard_error(values)
     if error is None:
         return Figure(n=1, mean=mean, low=None, high=None, stderr=None)
     reach = t_quantile((1 + _LEVEL) / 2, len(values) - 1) * error
-    return Figure(n=len(values), mean=mean, low=mean - reach, high=mean + reach, stderr=error)
+    return Figure(
+        n=len(values), mean=mean, low=max(lowest, mean - reach), high=min(highest, mean + reach), stderr=error
+    )
 
 
 def standard_error(values: Sequence[float]) -> float | None:

@@ -25,12 +25,19 @@ def test_t_quantiles_are_scipys(p, df):
 
 @pytest.mark.parametrize("values", SAMPLES, ids=len)
 def test_a_figure_is_the_mean_with_its_t_interval(values):
-    found = stats.figure(values)
+    found = stats.figure(values, lowest=-100.0)
 
     low, high = reference.t.interval(0.95, len(values) - 1, loc=np.mean(values), scale=reference.sem(values))
     assert found.mean == pytest.approx(np.mean(values))
     assert found.stderr == pytest.approx(reference.sem(values))
     assert (found.low, found.high) == pytest.approx((low, high))
+
+
+def test_an_interval_of_scores_stays_among_scores():
+    found = stats.figure([100.0] * 9 + [0.0])
+
+    assert found.high == 100.0
+    assert found.low == pytest.approx(90 - reference.t.ppf(0.975, 9) * 10)
 
 
 @pytest.mark.parametrize("values", SAMPLES, ids=len)

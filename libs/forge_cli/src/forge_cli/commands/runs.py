@@ -96,7 +96,7 @@ def cancel(run: str, *, json_: JsonFlag = False) -> None:
 @app.command()
 @command
 def retry(run: str, *, detach: Detach = False, json_: JsonFlag = False) -> None:
-    """Go on with a failed run at the stage that failed."""
+    """Go on with a failed or cancelled run, past what is prepared, trained or exported."""
     registry = clients.registry()
     view = registry.retry_run(RunId(run))
     finish(view if detach else follow(registry, view.id, quiet=json_), as_json=json_)

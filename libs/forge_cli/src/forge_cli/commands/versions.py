@@ -21,7 +21,7 @@ def promote(
     reason: Annotated[str, typer.Option(help="Kept in the history.")] = "promoted by hand",
     json_: JsonFlag = False,
 ) -> None:
-    """Make a version live: `:latest` answers with it within a second."""
+    """Make a version live: `:latest` answers with it within a second. One that the engine lost is deployed again first."""
     registry = clients.registry()
     request = PromoteRequest(version=number(version), reason=reason)
     _show(registry.promote(domain or registry.active_domain(), request), as_json=json_)
