@@ -1,7 +1,9 @@
 """What `make demo` promises, asked of the services after it has run."""
 
 import random
+import subprocess
 import time
+from pathlib import Path
 
 import pytest
 from openai import OpenAI
@@ -15,6 +17,7 @@ from forge_common.errors import RemoteProblem
 from forge_common.nano.tasks import held_out_tasks
 
 pytestmark = pytest.mark.e2e
+ROOT = Path(__file__).parents[2]
 
 
 def promoted_run(forge):
@@ -116,6 +119,26 @@ def test_an_unknown_version_is_refused_with_what_to_do(shown):
 def test_every_command_speaks_json(shown):
     for command in (["status"], ["domain"], ["data"], ["runs"], ["versions"]):
         assert shown.json(*command)
+
+
+def test_the_readmes_commands_run(shown):
+    assert shown.json("init", "--domain", "coding")["domain"] == "coding"
+    assert shown.json("domain", "nano")["active"] == "nano"
+    assert shown.json("data", "build")["manifest"]["train_rows"] >= 400
+
+    judged = shown.json("eval")
+
+    assert judged["state"] == "kept"
+    assert judged["scorecard"]["candidate"].startswith("engie-nano:v")
+
+
+def test_make_up_is_forge_up(shown):
+    made = subprocess.run(
+        ["make", "up"], cwd=ROOT, env=shown.env, capture_output=True, text=True, check=False, timeout=300
+    )
+
+    assert made.returncode == 0, made.stderr
+    assert "already" in made.stdout
 
 
 def wait_for_end(registry, run, timeout_s=900):
