@@ -27,6 +27,6 @@ for member in ${1:-libs/forge_common libs/forge_engine services/*}; do
     [ "$member" = libs/forge_common ] && locals="$locals -e libs/forge_engine"
     [ "$member" = libs/forge_common ] || locals="$locals -e $member"
     # shellcheck disable=SC2086
-    "$uv" pip install -q --no-config -p "$venv/bin/python" $backend -c "$root/pins.txt" $locals --group "$member/pyproject.toml:dev" -e "libs/forge_common[testing]"
+    "$uv" pip install -q --no-config -p "$venv/bin/python" $backend -c "$root/pins.txt" $locals --group "$member/pyproject.toml:dev" -e "libs/forge_common[testing,local]"
     "$venv/bin/python" -m pytest -q -p no:cacheprovider -n 2 -m "$marks" "$member/tests"
 done

@@ -30,7 +30,7 @@ DEFAULT_PORTS = {
 
 
 OLLAMA = "http://127.0.0.1:11434"
-LOOPBACK = "127.0.0.1"
+LOOPBACK, EVERYWHERE = "127.0.0.1", "0.0.0.0"  # noqa: S104  only when asked for, and then with keys
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,14 @@ class Installation:
 
     @property
     def bind(self) -> str:
-        """The address that gateway, collector, registry and broker listen on: FORGE_BIND, else loopback."""
-        return os.environ.get("FORGE_BIND", LOOPBACK)
+        """What gateway, collector, registry and broker listen on: FORGE_BIND, which is loopback or every interface.
+
+        Raises Invalid for another address: our own health checks and commands go to loopback.
+        """
+        given = os.environ.get("FORGE_BIND", LOOPBACK)
+        if given not in (LOOPBACK, EVERYWHERE):
+            raise Invalid(f"cannot bind to {given}", fix=f"{LOOPBACK}, or {EVERYWHERE} and a firewall")
+        return given
 
     @property
     def key(self) -> str:

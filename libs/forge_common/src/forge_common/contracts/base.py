@@ -10,7 +10,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 RunId = NewType("RunId", str)
 StageId = NewType("StageId", str)
-VersionId = NewType("VersionId", str)
 ExchangeId = NewType("ExchangeId", str)
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]

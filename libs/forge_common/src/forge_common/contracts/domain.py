@@ -122,8 +122,8 @@ class DomainDocument(Payload):
     base_model: str
     base_revision: str = "main"
     model_prefix: Slug
-    system_prompt: str = ""
     # Sent as the deployed model's own system prompt; training rows carry it too, so both must be the same text.
+    system_prompt: str = ""
     task_types: tuple[str, ...] = ()
     data: DataRules = DataRules()
     eval: EvalRules = EvalRules()

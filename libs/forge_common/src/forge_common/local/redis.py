@@ -75,7 +75,7 @@ class Redis:
         # A file, since a password on the command line shows in `ps`.
         path = self.data / "server.conf"
         lines = {
-            "bind": self.bind if self.bind == "127.0.0.1" else f"127.0.0.1 {self.bind}",
+            "bind": self.bind,
             "port": str(self.port),
             "requirepass": self.password,
             "dir": str(self.data),
