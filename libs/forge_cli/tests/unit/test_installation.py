@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import stat
 
@@ -11,6 +12,7 @@ from forge_cli import installation
 from forge_cli.commands.versions import number
 from forge_cli.installation import Installation
 from forge_common.errors import Invalid
+from forge_common.local import account
 
 
 @pytest.fixture(autouse=True)
@@ -88,6 +90,30 @@ def test_ollama_host_is_read_as_ollama_reads_it(tmp_path, monkeypatch, given, ur
     monkeypatch.setenv("OLLAMA_HOST", given)
 
     assert Installation(tmp_path).engine() == url
+
+
+def test_only_loopback_and_every_interface_can_be_bound(tmp_path, monkeypatch):
+    monkeypatch.setenv("FORGE_BIND", "10.0.0.1")
+
+    with pytest.raises(Invalid, match="10.0.0.1"):
+        _ = Installation(tmp_path).bind
+
+
+def test_a_home_made_again_gets_a_database_of_its_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(account, "SYSTEM_STATE", tmp_path / "system")
+    monkeypatch.setattr(account, "service_account", lambda: account.Account(os.getuid(), os.getgid()))
+    first = account.state_folder(made(tmp_path / "home"), "postgres")
+    shutil.rmtree(tmp_path / "home")
+
+    again = account.state_folder(made(tmp_path / "home"), "postgres")
+
+    assert again != first
+    assert account.state_folder(tmp_path / "home", "postgres") == again
+
+
+def made(folder):
+    folder.mkdir()
+    return folder
 
 
 def test_a_version_is_read_in_every_form_that_people_write():

@@ -29,7 +29,7 @@ def up(
     *,
     bind: Annotated[
         str | None,
-        typer.Option(help="Listen on this address, too, for other machines; keys are then required."),
+        typer.Option(help="0.0.0.0 listens for other machines, too; keys are then required."),
     ] = None,
     json_: JsonFlag = False,
 ) -> None:
@@ -37,6 +37,7 @@ def up(
     if bind is not None:
         os.environ["FORGE_BIND"] = bind
     here = Installation.find()
+    _ = here.bind
     with Live(console=err, transient=True, refresh_per_second=8) as live:
         started = bring_up(here, lambda state: live.update(_waiting(state)))
     if json_:

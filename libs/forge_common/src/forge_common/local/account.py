@@ -7,9 +7,10 @@ widens the permissions of a user's folders.
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import os
 import pwd
+import secrets
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,12 +52,13 @@ def service_account() -> Account:
 def state_folder(home: Path, name: str) -> Path:
     """Where the server `name` of the installation at `home` keeps its data; made, private to its account.
 
-    Not root: `home/state/name`. Root: `/var/lib/forge/<hash of home>/name`.
+    Not root: `home/state/name`. Root: `/var/lib/forge/<id>/name`, the id kept in `home`, so that a home that was
+    removed and made again does not meet a database with another password.
     """
     account = service_account()
     root = home / "state"
     if account.uid is not None:
-        root = SYSTEM_STATE / hashlib.sha256(str(home.resolve()).encode()).hexdigest()[:12]
+        root = SYSTEM_STATE / _installation_id(home)
     folder = root / name
     folder.mkdir(parents=True, exist_ok=True)
     if account.uid is not None:
@@ -66,6 +68,17 @@ def state_folder(home: Path, name: str) -> Path:
     account.own(folder)
     folder.chmod(0o700)
     return folder
+
+
+def _installation_id(home: Path) -> str:
+    path, aside = home / "installation-id", home / f".installation-id-{os.getpid()}"
+    if not path.exists():
+        aside.write_text(secrets.token_hex(6))
+        # Linked, not renamed: whoever came first has named the installation, and never half a name.
+        with contextlib.suppress(FileExistsError):
+            os.link(aside, path)
+        aside.unlink()
+    return path.read_text()
 
 
 def reachable(folder: Path, copy_as: str) -> Path:
