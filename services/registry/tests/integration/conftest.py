@@ -46,6 +46,12 @@ from forge_registry.sweeper import sweep
 KEY = "the-installation-key"
 
 
+class Crowded(ThreadingHTTPServer):
+    """Twenty callers at once: the default backlog of five would reset some of them."""
+
+    request_queue_size = 128
+
+
 class EngineServer:
     """The part of the engine's API that the registry uses. `models`: name → what it is made of."""
 
@@ -57,7 +63,7 @@ class EngineServer:
         self.hold = threading.Event()  # cleared: every call hangs
         self.hold.set()
         self.calls: list[tuple[str, dict]] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self._server = Crowded(("127.0.0.1", 0), self._handler())
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
