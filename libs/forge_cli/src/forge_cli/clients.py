@@ -18,6 +18,11 @@ def registry(here: Installation | None = None) -> RegistryClient:
     return RegistryClient(here.url("registry"), here.key)
 
 
+def domain(given: str | None) -> str:
+    """The domain that a command is about: the given one, else the active one."""
+    return given or registry().active_domain()
+
+
 def artifacts(here: Installation | None = None) -> ArtifactClient:
     here = here or Installation.find()
     return ArtifactClient(here.url("registry"), here.key, here.home / "cache" / "artifacts")

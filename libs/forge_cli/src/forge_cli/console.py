@@ -18,6 +18,8 @@ from forge_common.errors import CallerError, Cancelled, DependencyDown, ForgeErr
 
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 
+DomainOption = Annotated[str | None, typer.Option("--domain", help="Default: the active domain.")]
+
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 

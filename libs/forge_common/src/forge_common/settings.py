@@ -25,7 +25,6 @@ class CommonSettings(BaseSettings):
     collector_url: str = Field(
         default="http://127.0.0.1:18794", validation_alias=shared("FORGE_COLLECTOR_URL")
     )
-    gateway_url: str = Field(default="http://127.0.0.1:18793", validation_alias=shared("FORGE_GATEWAY_URL"))
     engine_url: str = Field(default="http://127.0.0.1:11434", validation_alias=shared("FORGE_ENGINE_URL"))
     key: SecretStr | None = Field(default=None, validation_alias=shared("FORGE_KEY"))
     database_url: str = Field(

@@ -132,10 +132,6 @@ def add_feedback(session: Session, row: FeedbackRow) -> None:
     session.flush()
 
 
-def is_known(session: Session, exchange_id: str) -> bool:
-    return session.get(ExchangeRow, exchange_id) is not None
-
-
 def save_dataset(session: Session, sha256: str, size: int, manifest: DatasetManifest) -> None:
     """The same dataset built twice is one row."""
     values = {

@@ -8,11 +8,10 @@ from typing import Annotated
 import typer
 
 from forge_cli import clients
-from forge_cli.console import JsonFlag, command, done, escape, note, out, print_json, table
+from forge_cli.console import DomainOption, JsonFlag, command, done, escape, note, out, print_json, table
 from forge_common.contracts.dataset import DatasetManifest
 
 app = typer.Typer(help="Captured exchanges and the datasets made of them.", invoke_without_command=True)
-DomainOption = Annotated[str | None, typer.Option("--domain", help="Default: the active domain.")]
 
 
 @app.callback()
@@ -35,7 +34,7 @@ def stats(context: typer.Context, *, json_: JsonFlag = False) -> None:
 @command
 def build(*, domain: DomainOption = None, json_: JsonFlag = False) -> None:
     """Filter, deduplicate and split now; the dataset is immutable and named by its hash."""
-    built = clients.CollectorClient().build(_domain(domain))
+    built = clients.CollectorClient().build(clients.domain(domain))
     if json_:
         print_json(built)
         return
@@ -65,7 +64,7 @@ def import_(
     json_: JsonFlag = False,
 ) -> None:
     """Read conversations from a JSONL file: OpenAI fine-tuning form, or Engie's raw pairs."""
-    found = clients.CollectorClient().import_file(file, _domain(domain))
+    found = clients.CollectorClient().import_file(file, clients.domain(domain))
     if json_:
         print_json(found)
         return
@@ -83,7 +82,3 @@ def show_manifest(manifest: DatasetManifest) -> None:
     table("left out because", "rows >", rows=[[d.reason, str(d.rows)] for d in manifest.dropped])
     if manifest.same_family_allowed:
         note("instances of the benchmark's own task families are allowed in this domain")
-
-
-def _domain(given: str | None) -> str:
-    return given or clients.registry().active_domain()

@@ -7,12 +7,11 @@ from typing import Annotated
 import typer
 
 from forge_cli import clients
-from forge_cli.console import JsonFlag, command, done, escape, note, out, print_json, table
+from forge_cli.console import DomainOption, JsonFlag, command, done, escape, note, out, print_json, table
 from forge_cli.follow import RunFailed, follow, show_scorecard
 from forge_common.contracts.base import RunId
 from forge_common.contracts.runs import Hardware, RunKind, RunRequest, RunState, RunView
 
-DomainOption = Annotated[str | None, typer.Option("--domain", help="Default: the active domain.")]
 Detach = Annotated[
     bool, typer.Option("--detach", help="Start it and return; `forge runs attach` watches it.")
 ]
@@ -34,7 +33,7 @@ def train(
     json_: JsonFlag = False,
 ) -> None:
     """The full pipeline: prepare, train, export, deploy, evaluate, promote if better."""
-    request = RunRequest(domain=_domain(domain), hardware=hardware, dataset=dataset)
+    request = RunRequest(domain=clients.domain(domain), hardware=hardware, dataset=dataset)
     start_and_follow(request, detach=detach, as_json=json_)
 
 
@@ -47,7 +46,7 @@ def evaluate(
     json_: JsonFlag = False,
 ) -> None:
     """Judge a version on its domain's benchmark, beside the live one when that is another."""
-    request = RunRequest(domain=_domain(domain), kind=RunKind.EVAL, version=version)
+    request = RunRequest(domain=clients.domain(domain), kind=RunKind.EVAL, version=version)
     start_and_follow(request, detach=detach, as_json=json_)
 
 
@@ -134,10 +133,6 @@ def show_run(view: RunView) -> None:
         show_scorecard(view.scorecard)
     if view.state is RunState.FAILED:
         raise RunFailed(view.error or "failed", fix=view.fix)
-
-
-def _domain(given: str | None) -> str:
-    return given or clients.registry().active_domain()
 
 
 def _row(run: RunView) -> list[str]:

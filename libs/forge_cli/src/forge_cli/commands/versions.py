@@ -7,10 +7,8 @@ from typing import Annotated
 import typer
 
 from forge_cli import clients
-from forge_cli.console import JsonFlag, command, done, note, print_json, table
+from forge_cli.console import DomainOption, JsonFlag, command, done, note, print_json, table
 from forge_common.contracts.runs import PromoteRequest, PromotionView, RollbackRequest
-
-DomainOption = Annotated[str | None, typer.Option("--domain", help="Default: the active domain.")]
 
 
 @command
@@ -24,7 +22,7 @@ def promote(
     """Make a version live: `:latest` answers with it within a second. One that the engine lost is deployed again first."""
     registry = clients.registry()
     request = PromoteRequest(version=number(version), reason=reason)
-    _show(registry.promote(domain or registry.active_domain(), request), as_json=json_)
+    _show(registry.promote(clients.domain(domain), request), as_json=json_)
 
 
 @command
@@ -38,14 +36,14 @@ def rollback(
     """Go back to what was live before."""
     registry = clients.registry()
     request = RollbackRequest(to=None if to is None else number(to), reason=reason)
-    _show(registry.rollback(domain or registry.active_domain(), request), as_json=json_)
+    _show(registry.rollback(clients.domain(domain), request), as_json=json_)
 
 
 @command
 def versions(*, domain: DomainOption = None, json_: JsonFlag = False) -> None:
     """All versions of a domain, and how the pointer moved."""
     registry = clients.registry()
-    chosen = domain or registry.active_domain()
+    chosen = clients.domain(domain)
     found, moves = registry.versions(chosen), registry.promotions(chosen)
     if json_:
         print_json({"versions": found, "promotions": moves})
