@@ -12,7 +12,7 @@ from concurrent.futures import Future
 from typing import Concatenate, ParamSpec
 
 from forge_collector.decoding import Decode, make_decoder
-from forge_collector.dialects.dialect import Answered, AnswerReader, Dialect, Unreadable
+from forge_collector.dialects.dialect import Answered, AnswerReader, Form, Unreadable
 from forge_collector.recorder import Context, Prompt, Recorder, Timing
 from forge_common.contracts.base import utc_now
 from forge_common.http.proxy import AbortReason, Header, RequestHead
@@ -54,8 +54,8 @@ class TooLarge(Unreadable):
 class Capture:
     """The tap of one exchange."""
 
-    def __init__(self, recorder: Recorder, dialect: Dialect, context: Context) -> None:
-        self._recorder, self._dialect, self._context = recorder, dialect, context
+    def __init__(self, recorder: Recorder, form: Form, context: Context) -> None:
+        self._recorder, self._form, self._context = recorder, form, context
         self._captured_at, self._started = utc_now(), time.monotonic()
         self._body: list[bytes] = []
         self._awaited: int | None = None
@@ -89,7 +89,7 @@ class Capture:
         self._status = status
         if status == OK:
             fields = {name.lower(): value for name, value in headers}
-            self._reader = self._dialect.reader(fields.get(b"content-type", b"").decode("latin-1"))
+            self._reader = self._form.reader(fields.get(b"content-type", b"").decode("latin-1"))
             self._decode = make_decoder(fields.get(b"content-encoding"))
 
     def on_response_body(self, data: bytes) -> None:
@@ -157,8 +157,8 @@ class Capture:
             self._prompt = self._prompt_of(body)
 
     def _prompt_of(self, body: bytes) -> Prompt:
-        asked = self._dialect.asked(self._decode_request(body) if self._decode_request else body)
-        return self._recorder.prompt(asked, self._context.conversation)
+        asked = self._form.asked(self._decode_request(body) if self._decode_request else body)
+        return self._recorder.prompt(asked, self._context.conversation or asked.conversation)
 
     def _measure(self, data: bytes) -> None:
         self._size += len(data)

@@ -94,12 +94,15 @@ class Recorder:
 
     def keep(self, context: Context, prompt: Prompt, answered: Answered, status: int, timing: Timing) -> None:
         """Append the exchange to the spool; count it as kept or lost."""
-        message = redacted(answered.message, prompt.numbering)
+        answers = redacted(
+            {"answer": answered.message, "alternatives": list(answered.alternatives)}, prompt.numbering
+        )
         facts = self._facts(context, prompt, answered) | {
             "messages": prompt.asked.messages,
             "tools": prompt.asked.tools,
             "sampling": prompt.asked.sampling,
-            "answer": message,
+            "answer": answers["answer"],
+            "alternatives": answers["alternatives"] or None,
             "status": status,
             "captured_at": timing.captured_at.isoformat(),
             "first_byte_s": timing.first_byte_s,
@@ -129,6 +132,7 @@ class Recorder:
             "finish_reason": answered.finish_reason,
             "complete": answered.complete,
             "usage": answered.usage,
+            "cost_usd": answered.cost_usd,
         }
 
 

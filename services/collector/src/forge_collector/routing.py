@@ -1,6 +1,7 @@
 """Which request goes where: our own API, an upstream with a tap, or nowhere. Pure; called in the event loop.
 
 Paths may begin with `/k/{key}`, `/d/{domain}` and a dialect's name, in this order; all are optional and taken off.
+Without a dialect's name the path decides, and for paths that two dialects share, the headers.
 """
 
 from __future__ import annotations
@@ -15,9 +16,20 @@ from forge_collector.dialects.dialect import Dialect
 from forge_collector.recorder import Context, Recorder, new_exchange_id
 from forge_common.errors import Forbidden, Invalid, NotFound
 from forge_common.http.proxy import Decision, Forward, Header, Local, RequestHead, Upstream
+from forge_common.http.proxy import Dialect as ErrorDialect
 
 OWN_API = "/forge"
 _PREFIXES = re.compile(rb"(?:/k/(?P<key>[^/?]+))?(?:/d/(?P<domain>[^/?]+))?")
+_NAMED = re.compile(rb"/(?P<name>openai|anthropic|ollama|engie)(?P<rest>[/?].*)")
+# By the longest path that fits; `/v1` and `/api` are Anthropic's as well, and its clients say so in a header.
+_OWNERS = (
+    (re.compile(rb"/v1/messages(?![^/?])"), "anthropic"),
+    (re.compile(rb"/v1/sessions(?![^/?])|/(?:invoke(?:/stream)?|status|cancel|health)(?:\?|$)"), "engie"),
+    (re.compile(rb"/api/"), "ollama"),
+    (re.compile(rb"/v1(?![^/?])"), "openai"),
+    (re.compile(rb"/(?:\?|$)"), "anthropic"),
+)
+_ANTHROPIC_TOO = frozenset({"openai", "ollama"})
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _CONVERSATION = re.compile(rb"[\x21-\x7e]{1,128}")
 
@@ -34,6 +46,18 @@ class Lane:
     root: bytes
     upstream: Upstream
 
+    def serves(self, target: bytes) -> bool:
+        return target.startswith(self.root) and target[len(self.root) : len(self.root) + 1] in (
+            b"",
+            b"/",
+            b"?",
+        )
+
+    def below(self, target: bytes) -> bytes:
+        """`target` as it is put behind the upstream's URL."""
+        rest = target[len(self.root) :]
+        return rest if rest.startswith(b"/") else b"/" + rest
+
 
 class Router:
     def __init__(self, lanes: Mapping[str, Lane], recorder: Recorder, *, key: str | None) -> None:
@@ -47,12 +71,17 @@ class Router:
         prefixes = _PREFIXES.match(head.target)
         assert prefixes is not None  # the pattern matches nothing, too
         self._admit(prefixes["key"] or head.get(b"x-forge-key"))
-        lane, target = self._lane(head.target[prefixes.end() :])
-        forward = Forward(upstream=lane.upstream, target=target, headers=_without_ours(head.headers))
-        path = target.partition(b"?")[0].decode("latin-1")
-        if lane.dialect.captures(head.method, path):
+        lane, target = self._lane(head, head.target[prefixes.end() :])
+        forward = Forward(
+            upstream=lane.upstream,
+            target=lane.below(target),
+            headers=_without_ours(head.headers),
+            dialect=ErrorDialect(lane.dialect.name),
+        )
+        form = lane.dialect.form(head.method, target.partition(b"?")[0].decode("latin-1"))
+        if form is not None:
             context = self._context(head, lane, prefixes["domain"])
-            forward.tap = Capture(self._recorder, lane.dialect, context)
+            forward.tap = Capture(self._recorder, form, context)
             forward.response_headers = ((b"x-forge-exchange-id", context.exchange_id.encode()),)
         return forward
 
@@ -63,21 +92,22 @@ class Router:
                 fix="send it as the x-forge-key header, or put /k/<key> before the path",
             )
 
-    def _lane(self, target: bytes) -> tuple[Lane, bytes]:
-        for name, lane in self._lanes.items():
-            named = target.removeprefix(b"/" + name.encode())
-            for path in (named, target):
-                rest = path.removeprefix(lane.root)
-                if path.startswith(lane.root) and rest[:1] in (b"", b"/", b"?"):
-                    return lane, rest if rest.startswith(b"/") else b"/" + rest
-        raise NotFound(
-            "no dialect has that path",
-            code="path_unknown",
-            fix="point an OpenAI client's base URL at /v1; the collector's own API is below /forge/v1",
-        )
+    def _lane(self, head: RequestHead, target: bytes) -> tuple[Lane, bytes]:
+        """The lane, and the target without the dialect's name."""
+        named = _NAMED.match(target)
+        name, rest = (named["name"].decode(), named["rest"]) if named else (_owner(head, target), target)
+        lane = self._lanes.get(name or "")
+        if lane is None or not lane.serves(rest):
+            raise NotFound(
+                "no dialect has that path",
+                code="path_unknown",
+                fix="point an OpenAI client's base URL at /v1, an Anthropic or Ollama client's at /; "
+                "the collector's own API is below /forge/v1",
+            )
+        return lane, rest
 
     def _context(self, head: RequestHead, lane: Lane, domain: bytes | None) -> Context:
-        conversation = head.get(b"x-forge-conversation")
+        conversation = head.get(b"x-forge-conversation") or lane.dialect.conversation(head)
         return Context(
             exchange_id=new_exchange_id(),
             dialect=lane.dialect.name,
@@ -87,6 +117,13 @@ class Router:
             if conversation and _CONVERSATION.fullmatch(conversation)
             else None,
         )
+
+
+def _owner(head: RequestHead, target: bytes) -> str | None:
+    name = next((name for pattern, name in _OWNERS if pattern.match(target)), None)
+    if name in _ANTHROPIC_TOO and (head.get(b"anthropic-version") or head.get(b"anthropic-beta")):
+        return "anthropic"
+    return name
 
 
 def make_lane(dialect: Dialect, root: str, upstream_url: str) -> Lane:

@@ -25,7 +25,11 @@ class Settings(CommonSettings):
 
     host: str = "127.0.0.1"
     port: int = 18794
+    # Where each dialect's requests go; its paths are put behind the URL as they are, OpenAI's without their /v1.
     openai_upstream: str = "https://api.openai.com/v1"
+    anthropic_upstream: str = "https://api.anthropic.com"
+    ollama_upstream: str = "http://127.0.0.1:11434"
+    engie_upstream: str = "http://127.0.0.1:28791"
     # Until the registry was heard of for the first time.
     domain: Slug = "coding"
     # What is kept of one exchange, request and reply together; larger ones pass uncaptured.

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from forge_collector.capture import Capture
-from forge_collector.dialects.openai import OpenAI
+from forge_collector.dialects.openai import ChatCompletions
 from forge_collector.recorder import Context, Recorder
 from forge_collector.spool import Position, Spool
 from forge_common.contracts.exchange import Exchange
@@ -32,7 +32,7 @@ class World:
         self.waiting.append(do)
 
     def capture(self, **fields: Any) -> Capture:
-        return Capture(self.recorder, OpenAI(), Context("ex_1", "openai", "http://up", **fields))
+        return Capture(self.recorder, ChatCompletions(), Context("ex_1", "openai", "http://up", **fields))
 
     def kept(self) -> list[Exchange]:
         return [Exchange.model_validate_json(frame) for frame in self.spool.reader(Position()).read(100)]

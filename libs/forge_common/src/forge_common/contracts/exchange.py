@@ -13,6 +13,9 @@ class Origin(StrEnum):
     PROXY = "proxy"
     INGEST = "ingest"
     COMPARE = "compare"
+    MINED = "mined"
+    GROUND_TRUTH = "ground_truth"
+    PRACTICE = "practice"
     IMPORT = "import"
     GATEWAY = "gateway"
 
@@ -37,6 +40,8 @@ class Message(Contract):
 class Usage(Contract):
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
+    # Of the prompt's tokens those that the upstream had in its cache.
+    cached_tokens: int | None = None
 
 
 class Exchange(Payload):
@@ -54,12 +59,18 @@ class Exchange(Payload):
     messages: tuple[Message, ...] = Field(min_length=1)
     tools: tuple[dict[str, JsonValue], ...] | None = None
     answer: Message
+    # Further answers to the same prompt (`n` > 1), in the order of their index.
+    alternatives: tuple[Message, ...] | None = None
     finish_reason: str | None = None
     status: int = 200
     # False when the stream broke off: kept, never trained on.
     complete: bool = True
     sampling: dict[str, JsonValue] = Field(default_factory=dict)
     usage: Usage = Usage()
+    # As the upstream reported it; never estimated.
+    cost_usd: float | None = None
     first_byte_s: float | None = None
     total_s: float | None = None
     task_type: str | None = None
+    # The exchange whose prompt this one answers again with another model.
+    pair_of: ExchangeId | None = None

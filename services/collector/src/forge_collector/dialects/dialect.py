@@ -11,6 +11,7 @@ from typing import Protocol
 from pydantic import JsonValue
 
 from forge_common.errors import Invalid
+from forge_common.http.proxy import RequestHead
 
 JsonObject = dict[str, JsonValue]
 
@@ -21,13 +22,14 @@ class Unreadable(Invalid):
 
 @dataclass(slots=True)
 class Asked:
-    """A request. `messages` have the fields of `contracts.exchange.Message`."""
+    """A request. `messages` have the fields of `contracts.exchange.Message`; `conversation` is what the body itself says."""
 
     messages: list[JsonObject]
     tools: list[JsonObject] | None = None
     model: str | None = None
     sampling: JsonObject = field(default_factory=dict)
     is_stream: bool = False
+    conversation: str | None = None
 
 
 @dataclass(slots=True)
@@ -39,6 +41,8 @@ class Answered:
     model: str | None = None
     usage: JsonObject = field(default_factory=dict)
     complete: bool = True
+    alternatives: list[JsonObject] = field(default_factory=list)
+    cost_usd: float | None = None
 
 
 class AnswerReader(Protocol):
@@ -53,18 +57,26 @@ class AnswerReader(Protocol):
         ...
 
 
-class Dialect(Protocol):
-    name: str
-
-    def captures(self, method: str, path: str) -> bool:
-        """Whether a request to `path` (below the dialect's own base, query excluded) is an exchange."""
-        ...
+class Form(Protocol):
+    """One kind of exchange of a dialect, e.g. chat completions: how its request and its reply are read."""
 
     def asked(self, body: bytes) -> Asked:
         """Raises Unreadable."""
         ...
 
     def reader(self, content_type: str) -> AnswerReader: ...
+
+
+class Dialect(Protocol):
+    name: str
+
+    def form(self, method: str, path: str) -> Form | None:
+        """What kind of exchange a request to `path` (as its upstream sees it, query excluded) is; None for everything that is none."""
+        ...
+
+    def conversation(self, head: RequestHead) -> bytes | None:
+        """The vendor's own session header."""
+        ...
 
 
 def as_text(value: JsonValue) -> str | None:

@@ -15,6 +15,7 @@ from forge_collector.dialects.dialect import (
     Answered,
     AnswerReader,
     Asked,
+    Form,
     JsonObject,
     Unreadable,
     as_count,
@@ -22,6 +23,7 @@ from forge_collector.dialects.dialect import (
     as_text,
 )
 from forge_collector.dialects.sse import EventParser
+from forge_common.http.proxy import RequestHead
 
 # What is not sampling: the conversation itself, and what identifies the caller.
 _NOT_SAMPLING = frozenset({"messages", "tools", "model", "stream", "stream_options", "user", "metadata"})
@@ -31,9 +33,15 @@ _DONE = b"[DONE]"
 class OpenAI:
     name = "openai"
 
-    def captures(self, method: str, path: str) -> bool:
-        return method == "POST" and path == "/chat/completions"
+    def form(self, method: str, path: str) -> Form | None:
+        return _FORMS.get(path) if method == "POST" else None
 
+    def conversation(self, head: RequestHead) -> bytes | None:
+        del head
+        return None
+
+
+class ChatCompletions:
     def asked(self, body: bytes) -> Asked:
         request = parse_object(body)
         messages = [read_message(message) for message in as_objects(request.get("messages"))]
@@ -158,6 +166,9 @@ class StreamedAnswer:
         if isinstance(function, dict) and isinstance(into, dict):
             for key in ("name", "arguments"):
                 into[key] = f"{into[key]}{as_text(function.get(key)) or ''}"
+
+
+_FORMS: dict[str, Form] = {"/v1/chat/completions": ChatCompletions()}
 
 
 def read_message(message: JsonObject) -> JsonObject:

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from forge_collector.dialects.dialect import Unreadable
-from forge_collector.dialects.openai import OpenAI
+from forge_collector.dialects.openai import ChatCompletions, OpenAI
 
-dialect = OpenAI()
+dialect = ChatCompletions()
 
 
 def chunk(delta: dict[str, Any] | None = None, finish: str | None = None, **more: Any) -> bytes:
@@ -191,10 +191,10 @@ def test_no_bytes_raise_anything_but_unreadable(data: bytes) -> None:
 @pytest.mark.parametrize(
     ("method", "path", "captured"),
     [
-        ("POST", "/chat/completions", True),
-        ("GET", "/chat/completions", False),
-        ("POST", "/embeddings", False),
+        ("POST", "/v1/chat/completions", True),
+        ("GET", "/v1/chat/completions", False),
+        ("POST", "/v1/embeddings", False),
     ],
 )
 def test_only_chat_completions_are_exchanges(method: str, path: str, captured: bool) -> None:
-    assert dialect.captures(method, path) is captured
+    assert (OpenAI().form(method, path) is not None) is captured

@@ -1,0 +1,47 @@
+"""What every endpoint may ask for: the collector, a session, the body as it came, and the key."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Iterator
+from typing import Annotated
+
+from fastapi import Depends, Request
+from sqlmodel import Session
+
+from forge_collector.collector import Collector
+from forge_collector.routing import KeyRequired
+from forge_common.db.session import session_scope
+
+# What was captured a moment ago is part of a dataset that is asked for now.
+DRAIN_PATIENCE_S = 10.0
+
+
+def the_collector(request: Request) -> Collector:
+    collector: Collector = request.app.state.collector
+    return collector
+
+
+def open_session(request: Request) -> Iterator[Session]:
+    with session_scope(request.app.state.collector.engine) as session:
+        yield session
+
+
+def require_key(request: Request) -> None:
+    """Raises KeyRequired unless x-forge-key or the bearer token is the installation key."""
+    bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
+    given = request.headers.get("x-forge-key") or bearer
+    if not hmac.compare_digest(given.encode(), request.app.state.collector.key.encode()):
+        raise KeyRequired(
+            "the collector's API needs the installation key",
+            fix="send it as x-forge-key; `forge keys` shows where it is",
+        )
+
+
+async def raw_body(request: Request) -> bytes:
+    return await request.body()
+
+
+CollectorDep = Annotated[Collector, Depends(the_collector)]
+# Committed before the reply leaves: with FastAPI's default scope a failing commit would be answered with 200.
+SessionDep = Annotated[Session, Depends(open_session, scope="function")]
