@@ -11,6 +11,12 @@ from typing import Literal
 from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from forge_common.errors import Forbidden
+
+
+class InstallationKeyMissing(Forbidden):
+    """A service that lets nobody in does not start."""
+
 
 def shared(name: str, *more: str) -> AliasChoices:
     """The one environment variable that all services read for a field."""
@@ -45,6 +51,16 @@ class CommonSettings(BaseSettings):
         folder = self.home.expanduser()
         folder.mkdir(parents=True, exist_ok=True)
         return folder
+
+    @property
+    def installation_key(self) -> str:
+        """Raises InstallationKeyMissing."""
+        if not self.key_text:
+            raise InstallationKeyMissing(
+                "there is no installation key, and without one nobody could be let in",
+                fix="run `forge init`, or set FORGE_KEY",
+            )
+        return self.key_text
 
     @property
     def key_text(self) -> str | None:

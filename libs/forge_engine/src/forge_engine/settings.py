@@ -33,6 +33,8 @@ class Settings(CommonSettings):
 
     host: str = "127.0.0.1"
     port: int = 11434
+    # Ollama's API knows no keys: other than loopback only where something else keeps strangers out (a container's network).
+    open_to_network: bool = False
     store: Path | None = Field(default=None, validation_alias=shared("FORGE_ENGINE_HOME"))
     # What the loaded models together may take by estimate; weights that two models share count once.
     memory_bytes: ByteSize = Field(default_factory=lambda: ByteSize(physical_memory_bytes() // 2))

@@ -27,7 +27,7 @@ def create_app(collector: Collector) -> FastAPI:
         "collector", [router], lifespan=lifespan, checks={"postgres": collector.check_postgres}
     )
     app.root_path = OWN_API
-    app.state.collector = collector
+    app.state.collector, app.state.database = collector, collector.engine
     return app
 
 

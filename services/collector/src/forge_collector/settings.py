@@ -9,15 +9,10 @@ from pydantic import ByteSize
 from pydantic_settings import SettingsConfigDict
 
 from forge_common.contracts.base import Slug
-from forge_common.errors import Forbidden
 from forge_common.settings import CommonSettings
 
 MB = 1024 * 1024
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-
-
-class InstallationKeyMissing(Forbidden):
-    """Without a key nobody could be let in."""
 
 
 class Settings(CommonSettings):
@@ -43,15 +38,6 @@ class Settings(CommonSettings):
     drain_linger: timedelta = timedelta(milliseconds=50)
     # Whether pass-through traffic needs the Forge's key, too. Always, when others than this machine can reach us.
     require_key: bool = False
-
-    @property
-    def installation_key(self) -> str:
-        """Raises InstallationKeyMissing."""
-        if not self.key_text:
-            raise InstallationKeyMissing(
-                "the collector has no installation key", fix="run `forge init`, or set FORGE_KEY"
-            )
-        return self.key_text
 
     @property
     def spool_folder(self) -> Path:

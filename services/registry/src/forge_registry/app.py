@@ -40,7 +40,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         context.database.dispose()
 
     app = create_service("registry", ROUTERS, lifespan=lifespan, checks={"postgres": context.check_database})
-    app.state.context = context
+    app.state.context, app.state.database = context, context.database
     return app
 
 

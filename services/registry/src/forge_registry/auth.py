@@ -56,7 +56,7 @@ def caller(
     """Raises KeyRefused. Holds no connection afterwards, so that streams do not."""
     if given is None:
         raise KeyRefused("this needs a key", fix="send `Authorization: Bearer KEY`")
-    own = context.settings.installation_key.get_secret_value()
+    own = context.settings.installation_key
     if hmac.compare_digest(given.credentials.encode(), own.encode()):
         return Caller(INSTALLATION, Scope.ADMIN)
     with session_scope(context.database) as session:

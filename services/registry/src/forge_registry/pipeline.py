@@ -103,17 +103,26 @@ def check_transition(run: str, now: RunState, then: RunState) -> None:
 def choose_hardware(asked: Hardware, kind: RunKind, alive: Iterable[str]) -> Hardware:
     """`auto` becomes the fastest hardware with a live worker; `alive` are the queues that live workers consume.
 
-    An explicit choice is kept: its worker may be started later. Raises NoTrainerAlive.
+    Raises NoTrainerAlive, for an explicit choice too: a run that waits for a machine which may never come says nothing.
     """
-    if asked is not Hardware.AUTO or kind is RunKind.EVAL:
+    if kind is RunKind.EVAL:
         return asked
     queues = set(alive)
-    for hardware in PREFERENCE:
-        if TRAINERS[hardware].queue in queues:
-            return hardware
+    living = [hardware for hardware in PREFERENCE if TRAINERS[hardware].queue in queues]
+    if asked in living:
+        return asked
+    if asked is Hardware.AUTO and living:
+        return living[0]
+    which = "training worker" if asked is Hardware.AUTO else f"{asked} worker"
+    others = f"; alive: {', '.join(living)}" if living else ""
     raise NoTrainerAlive(
-        "no training worker is alive", fix="start one: `forge up`, or `forge worker cuda|mlx|cpu`"
+        f"no {which} is alive{others}",
+        fix=f"start one, here with `forge up` or on another machine with `forge worker {_worker(asked)}`",
     )
+
+
+def _worker(asked: Hardware) -> str:
+    return "cuda|mlx|cpu" if asked is Hardware.AUTO else asked
 
 
 def request_for(stage: StageKind, facts: Facts) -> StageRequest:

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from forge_common.errors import Forbidden
 from forge_common.settings import CommonSettings
-
-
-class InstallationKeyMissing(Forbidden):
-    """Without a key nobody could be let in."""
 
 
 class Settings(CommonSettings):
@@ -45,15 +40,6 @@ class Settings(CommonSettings):
     parity_share: float = Field(default=0.5, ge=0, le=1)
     # How often an idle event stream shows that it is alive.
     ping_s: float = Field(default=15.0, gt=0)
-
-    @property
-    def installation_key(self) -> SecretStr:
-        """Raises InstallationKeyMissing."""
-        if self.key is None or not self.key.get_secret_value():
-            raise InstallationKeyMissing(
-                "the registry has no installation key", fix="run `forge init`, or set FORGE_KEY"
-            )
-        return self.key
 
     @property
     def artifact_root(self) -> Path:

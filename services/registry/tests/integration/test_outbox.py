@@ -11,6 +11,7 @@ from sqlmodel import select
 from forge_common.contracts.base import StageId
 from forge_common.contracts.runs import Hardware, RunRequest
 from forge_common.contracts.tasks import PREPARE, Doorbell
+from forge_common.contracts.workers import WorkerHello
 from forge_common.db.session import session_scope
 from forge_common.errors import DependencyDown
 from forge_common.http.registry import RegistryClient
@@ -117,6 +118,7 @@ def deaf(settings, serve, make) -> RegistryClient:
     without = settings.model_copy(update={"broker_url": "redis://127.0.0.1:1/0"})
     registry = RegistryClient(serve(without), settings.key_text)
     registry.put_domain(make.document())
+    registry.hello(WorkerHello(name="trainer", service="test", queues=("train.cpu",)))
     return registry
 
 

@@ -119,8 +119,15 @@ def test_an_evaluation_needs_no_trainer():
     assert pipeline.choose_hardware(Hardware.AUTO, RunKind.EVAL, set()) is Hardware.AUTO
 
 
-def test_an_explicit_choice_may_wait_for_its_worker():
-    assert pipeline.choose_hardware(Hardware.CUDA, RunKind.TRAIN, set()) is Hardware.CUDA
+def test_an_explicit_choice_is_kept_while_its_worker_is_alive():
+    assert pipeline.choose_hardware(Hardware.CPU, RunKind.TRAIN, {"train.cpu", "train.cuda"}) is Hardware.CPU
+
+
+def test_an_explicit_choice_without_a_worker_is_refused_and_says_what_is_alive():
+    with pytest.raises(NoTrainerAlive, match="no cuda worker is alive; alive: cpu") as refused:
+        pipeline.choose_hardware(Hardware.CUDA, RunKind.TRAIN, {"train.cpu"})
+
+    assert "forge worker cuda" in str(refused.value.fix)
 
 
 def test_the_training_request_names_dataset_and_base(document):

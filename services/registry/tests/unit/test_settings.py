@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from forge_registry.settings import InstallationKeyMissing, Settings
+from forge_common.settings import InstallationKeyMissing
+from forge_registry.settings import Settings
 
 
 def test_without_an_installation_key_the_registry_does_not_start(monkeypatch):

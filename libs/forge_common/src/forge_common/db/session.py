@@ -1,8 +1,8 @@
-"""Engines and sessions. Only `session_scope` and the endpoint dependency commit; code inside may flush."""
+"""Engines and sessions. Only `session_scope` commits; code inside may flush."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlalchemy import Engine, create_engine, func, select
@@ -59,20 +59,6 @@ def try_lock(engine: Engine, name: str) -> Iterator[bool]:
                     connection.execute(select(func.pg_advisory_unlock(key)))
     except OperationalError as error:
         raise _down(error) from error
-
-
-def sessions(engine: Engine) -> Callable[[], Iterator[Session]]:
-    """The endpoint dependency; use it as `Depends(sessions(engine), scope="function")`.
-
-    With that scope the commit happens before the reply leaves; with FastAPI's default scope a failing commit would
-    have been answered with 200.
-    """
-
-    def open_session() -> Iterator[Session]:
-        with session_scope(engine) as session:
-            yield session
-
-    return open_session
 
 
 def _down(error: Exception) -> DatabaseDown:

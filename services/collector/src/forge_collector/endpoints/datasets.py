@@ -5,11 +5,12 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from forge_collector import datasets, repository
-from forge_collector.endpoints.dependencies import DRAIN_PATIENCE_S, CollectorDep, SessionDep
+from forge_collector.endpoints.dependencies import DRAIN_PATIENCE_S, CollectorDep
 from forge_common.contracts.base import ArtifactRef, Contract, Sha256, Slug
 from forge_common.contracts.dataset import DatasetManifest
 from forge_common.contracts.exchange import Origin
 from forge_common.errors import NotFound
+from forge_common.http.database import SessionDep
 
 router = APIRouter(tags=["datasets"])
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterator
 from typing import Annotated
 
 from fastapi import Depends, Request
-from sqlmodel import Session
 
 from forge_collector.collector import Collector
 from forge_collector.routing import KeyRequired
-from forge_common.db.session import session_scope
 
 # What was captured a moment ago is part of a dataset that is asked for now.
 DRAIN_PATIENCE_S = 10.0
@@ -20,11 +17,6 @@ DRAIN_PATIENCE_S = 10.0
 def the_collector(request: Request) -> Collector:
     collector: Collector = request.app.state.collector
     return collector
-
-
-def open_session(request: Request) -> Iterator[Session]:
-    with session_scope(request.app.state.collector.engine) as session:
-        yield session
 
 
 def require_key(request: Request) -> None:
@@ -43,5 +35,3 @@ async def raw_body(request: Request) -> bytes:
 
 
 CollectorDep = Annotated[Collector, Depends(the_collector)]
-# Committed before the reply leaves: with FastAPI's default scope a failing commit would be answered with 200.
-SessionDep = Annotated[Session, Depends(open_session, scope="function")]

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 
 from forge_collector import repository
-from forge_collector.endpoints.dependencies import CollectorDep, SessionDep
+from forge_collector.endpoints.dependencies import CollectorDep
 from forge_collector.ingest import ExchangeIn, IngestReceipt, ingest
 from forge_collector.models import FeedbackRow
 from forge_collector.recorder import redacted
@@ -16,6 +16,7 @@ from forge_collector.redact import Numbering
 from forge_collector.repository import ExchangeFilter
 from forge_common.contracts.base import Contract, ExchangeId
 from forge_common.contracts.exchange import Exchange
+from forge_common.http.database import SessionDep
 
 MOST_AT_ONCE = 1000
 

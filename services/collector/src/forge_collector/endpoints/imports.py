@@ -6,9 +6,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends
 
-from forge_collector.endpoints.dependencies import CollectorDep, SessionDep, raw_body
+from forge_collector.endpoints.dependencies import CollectorDep, raw_body
 from forge_collector.ingest import ImportReceipt, import_lines
 from forge_common.contracts.base import Slug
+from forge_common.http.database import SessionDep
 
 router = APIRouter(tags=["import"])
 

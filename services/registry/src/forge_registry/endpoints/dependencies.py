@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
-from sqlmodel import Session
 
 from forge_common.contracts.base import Contract
-from forge_common.db.session import DatabaseDown, session_scope
+from forge_common.db.session import DatabaseDown
 from forge_common.errors import ForgeError, snake_case
 from forge_registry.context import Context
 from forge_registry.errors import KeyRefused, KeyTooWeak
@@ -39,15 +37,6 @@ def _listener(request: Request) -> Listener:
 
 ContextDep = Annotated[Context, Depends(_context)]
 ListenerDep = Annotated[Listener, Depends(_listener)]
-
-
-def _session(context: ContextDep) -> Iterator[Session]:
-    with session_scope(context.database) as session:
-        yield session
-
-
-# Commit before the reply: with FastAPI's default scope a failing commit would have been answered with 200.
-SessionDep = Annotated[Session, Depends(_session, scope="function")]
 
 
 Responses = dict[int | str, dict[str, Any]]

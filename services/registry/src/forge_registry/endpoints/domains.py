@@ -10,9 +10,10 @@ from sqlmodel import Session, col, select
 from forge_common.contracts.base import ArtifactRef, Contract, Sha256, utc_now
 from forge_common.contracts.domain import DomainDocument
 from forge_common.errors import Conflict
+from forge_common.http.database import SessionDep
 from forge_registry import promotions, repository
 from forge_registry.auth import Admin, Caller, Reader
-from forge_registry.endpoints.dependencies import EVERYWHERE, ContextDep, SessionDep, refuses
+from forge_registry.endpoints.dependencies import EVERYWHERE, ContextDep, refuses
 from forge_registry.errors import BenchmarkMissing, DomainMismatch, DomainUnknown
 from forge_registry.models import Base, Domain
 

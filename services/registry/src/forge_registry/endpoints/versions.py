@@ -18,10 +18,11 @@ from forge_common.contracts.runs import (
 from forge_common.contracts.scorecard import Scorecard
 from forge_common.db.session import session_scope
 from forge_common.errors import DependencyDown
+from forge_common.http.database import SessionDep
 from forge_registry import promotions, repository, views
 from forge_registry.auth import Admin, Reader
 from forge_registry.context import Context
-from forge_registry.endpoints.dependencies import EVERYWHERE, ContextDep, ListenerDep, SessionDep, refuses
+from forge_registry.endpoints.dependencies import EVERYWHERE, ContextDep, ListenerDep, refuses
 from forge_registry.errors import (
     DomainUnknown,
     NothingBelow,
