@@ -84,6 +84,10 @@ class ArtifactStore:
             Path(name).unlink(missing_ok=True)
         return place
 
+    def remove(self, sha256: Sha256) -> None:
+        """For what must not be kept any longer. What is not there is no error."""
+        self._place(sha256).unlink(missing_ok=True)
+
     def _place(self, sha256: Sha256) -> Path:
         if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
             raise Invalid(f"{sha256[:80]!r} is not a sha256", fix="use 64 lower-case hexadecimal digits")
@@ -114,6 +118,10 @@ class ArtifactClient:
                 finally:
                     partial.unlink()
         return self._cache.path(sha256)
+
+    def forget(self, sha256: Sha256) -> None:
+        """Remove the cached copy of what other people's text is in; the registry's own stays."""
+        self._cache.remove(sha256)
 
     def push(self, path: Path, kind: str) -> ArtifactRef:
         """Upload a file; nothing is sent when the registry has it."""

@@ -47,6 +47,14 @@ class RunAlreadyActive(Conflict):
         )
 
 
+class DatasetInUse(Conflict):
+    """A run that is going needs the dataset."""
+
+
+class DatasetUnreadable(Invalid):
+    """The hash names something else."""
+
+
 class RunFinished(Conflict):
     """The run has ended; nothing about it changes any more."""
 

@@ -107,6 +107,8 @@ def _redis(made: Plan, here: Installation) -> None:
 
 def _engine(made: Plan, here: Installation) -> None:
     url = made.env["FORGE_ENGINE_URL"] = here.engine()
+    # Ollama's own clients, pointed at the collector, reach the engine that the Forge uses.
+    made.env.setdefault("FORGE_COLLECTOR_OLLAMA_UPSTREAM", url)
     if url != here.url("engine") or "FORGE_ENGINE_URL" in os.environ:
         made.external.append(External("engine", url))
         return

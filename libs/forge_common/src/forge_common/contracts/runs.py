@@ -163,6 +163,16 @@ class VersionView(Contract):
     scorecard_id: str | None = None
 
 
+class TrainedVersion(Contract):
+    """A version, named because of the dataset that it was trained on."""
+
+    domain: str
+    number: int
+    model: str
+    is_live: bool
+    dataset: Sha256
+
+
 class PromotionView(Contract):
     """One move of a domain's pointer."""
 

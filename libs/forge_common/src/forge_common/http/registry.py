@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import httpx2
 from pydantic import BaseModel, TypeAdapter
 
-from forge_common.contracts.base import ArtifactRef, RunId, StageId
+from forge_common.contracts.base import ArtifactRef, RunId, Sha256, StageId
 from forge_common.contracts.domain import DomainDocument
 from forge_common.contracts.runs import (
     Pointers,
@@ -18,6 +18,7 @@ from forge_common.contracts.runs import (
     RunEvent,
     RunRequest,
     RunView,
+    TrainedVersion,
     VersionView,
 )
 from forge_common.contracts.scorecard import Scorecard
@@ -117,6 +118,11 @@ class RegistryClient:
                     yield RunEvent.model_validate_json(data)
         except httpx2.TransportError as error:
             raise unreachable(self.base_url, error) from error
+
+    def forget_dataset(self, sha256: Sha256) -> list[TrainedVersion]:
+        """Remove the rows for good; names the versions that were trained on them."""
+        reply = self._call("DELETE", f"/v1/datasets/{sha256}")
+        return TypeAdapter(list[TrainedVersion]).validate_json(reply.content)
 
     # Versions
 

@@ -223,7 +223,9 @@ def _valid_rows(dataset: Sha256 | None, artifacts: ArtifactClient) -> list[Datas
     if dataset is None:
         return []
     manifest = artifacts.read_json(dataset, DatasetManifest)
-    return load_rows(artifacts.fetch(manifest.valid.sha256))
+    rows = load_rows(artifacts.fetch(manifest.valid.sha256))
+    artifacts.forget(manifest.valid.sha256)
+    return rows
 
 
 def _is_plain(prompt: Prompt) -> bool:
