@@ -10,7 +10,7 @@ from forge_common.contracts.base import ArtifactRef, Contract, Sha256, Slug
 from forge_common.contracts.dataset import DatasetManifest
 from forge_common.contracts.exchange import Origin
 from forge_common.errors import NotFound
-from forge_common.http.database import SessionDep
+from forge_common.db.request import SessionDep
 
 router = APIRouter(tags=["datasets"])
 

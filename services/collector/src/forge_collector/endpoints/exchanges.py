@@ -16,7 +16,7 @@ from forge_collector.redact import Numbering
 from forge_collector.repository import ExchangeFilter
 from forge_common.contracts.base import Contract, ExchangeId
 from forge_common.contracts.exchange import Exchange
-from forge_common.http.database import SessionDep
+from forge_common.db.request import SessionDep
 
 MOST_AT_ONCE = 1000
 

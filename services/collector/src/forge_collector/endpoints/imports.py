@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends
 from forge_collector.endpoints.dependencies import CollectorDep, raw_body
 from forge_collector.ingest import ImportReceipt, import_lines
 from forge_common.contracts.base import Slug
-from forge_common.http.database import SessionDep
+from forge_common.db.request import SessionDep
 
 router = APIRouter(tags=["import"])
 

@@ -12,7 +12,7 @@ from forge_collector.endpoints.dependencies import DRAIN_PATIENCE_S, CollectorDe
 from forge_collector.metrics import backlog_bytes
 from forge_common.contracts.base import Contract
 from forge_common.errors import ForgeError
-from forge_common.http.database import SessionDep
+from forge_common.db.request import SessionDep
 
 open_router = APIRouter(tags=["operations"])
 router = APIRouter(tags=["stats"])

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from forge_common.contracts.base import Sha256
 from forge_common.contracts.runs import TrainedVersion
-from forge_common.http.database import SessionDep
+from forge_common.db.request import SessionDep
 from forge_registry import datasets, repository
 from forge_registry.auth import Admin
 from forge_registry.endpoints.dependencies import EVERYWHERE, ContextDep, refuses

@@ -9,8 +9,8 @@ from sqlmodel import Session, col, select
 
 from forge_common.contracts.base import ArtifactRef, Contract, Sha256, utc_now
 from forge_common.contracts.domain import DomainDocument
+from forge_common.db.request import SessionDep
 from forge_common.errors import Conflict
-from forge_common.http.database import SessionDep
 from forge_registry import promotions, repository
 from forge_registry.auth import Admin, Caller, Reader
 from forge_registry.endpoints.dependencies import EVERYWHERE, ContextDep, refuses

@@ -9,7 +9,7 @@ from pydantic import Field
 from sqlmodel import col, select
 
 from forge_common.contracts.base import Contract, Moment, new_id, utc_now
-from forge_common.http.database import SessionDep
+from forge_common.db.request import SessionDep
 from forge_registry import repository
 from forge_registry.auth import Admin, hash_of, new_key
 from forge_registry.endpoints.dependencies import EVERYWHERE, refuses

@@ -12,8 +12,8 @@ from fastapi.responses import StreamingResponse
 
 from forge_common.artifacts import ArtifactMissing
 from forge_common.contracts.runs import RunEvent, RunRequest, RunView
+from forge_common.db.request import SessionDep
 from forge_common.db.session import session_scope
-from forge_common.http.database import SessionDep
 from forge_registry import repository, runs
 from forge_registry.auth import Admin, Reader
 from forge_registry.context import Context

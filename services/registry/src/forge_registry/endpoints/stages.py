@@ -13,7 +13,7 @@ from forge_common.contracts.stages import (
     StageDelivery,
 )
 from forge_common.contracts.workers import WorkerHello, WorkerView, WorkerWelcome
-from forge_common.http.database import SessionDep
+from forge_common.db.request import SessionDep
 from forge_registry import repository, stages
 from forge_registry.auth import Reader, WorkerCaller
 from forge_registry.endpoints.dependencies import EVERYWHERE, ContextDep, refuses

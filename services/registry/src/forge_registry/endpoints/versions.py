@@ -16,9 +16,9 @@ from forge_common.contracts.runs import (
     VersionView,
 )
 from forge_common.contracts.scorecard import Scorecard
+from forge_common.db.request import SessionDep
 from forge_common.db.session import session_scope
 from forge_common.errors import DependencyDown
-from forge_common.http.database import SessionDep
 from forge_registry import promotions, repository, views
 from forge_registry.auth import Admin, Reader
 from forge_registry.context import Context

@@ -5,9 +5,9 @@ from fastapi import APIRouter
 from fastapi.testclient import TestClient
 from sqlalchemy import text
 
+from forge_common.db.request import SessionDep
 from forge_common.db.session import make_engine, session_scope
 from forge_common.http.app import create_service
-from forge_common.http.database import SessionDep
 
 pytestmark = pytest.mark.integration
 
