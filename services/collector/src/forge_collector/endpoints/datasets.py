@@ -9,8 +9,8 @@ from forge_collector.endpoints.dependencies import DRAIN_PATIENCE_S, CollectorDe
 from forge_common.contracts.base import ArtifactRef, Contract, Sha256, Slug
 from forge_common.contracts.dataset import DatasetManifest
 from forge_common.contracts.exchange import Origin
-from forge_common.errors import NotFound
 from forge_common.db.request import SessionDep
+from forge_common.errors import NotFound
 
 router = APIRouter(tags=["datasets"])
 

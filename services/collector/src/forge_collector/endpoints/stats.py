@@ -11,8 +11,8 @@ from forge_collector import repository
 from forge_collector.endpoints.dependencies import DRAIN_PATIENCE_S, CollectorDep
 from forge_collector.metrics import backlog_bytes
 from forge_common.contracts.base import Contract
-from forge_common.errors import ForgeError
 from forge_common.db.request import SessionDep
+from forge_common.errors import ForgeError
 
 open_router = APIRouter(tags=["operations"])
 router = APIRouter(tags=["stats"])
