@@ -5,9 +5,12 @@ A dialect never sees credentials and never touches the traffic itself.
 
 from __future__ import annotations
 
+import json
+import math
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
+import orjson
 from pydantic import JsonValue
 
 from forge_common.errors import Invalid
@@ -15,14 +18,24 @@ from forge_common.http.proxy import RequestHead
 
 JsonObject = dict[str, JsonValue]
 
+# What Postgres keeps as a number.
+_MOST = 2**63
+
 
 class Unreadable(Invalid):
     """The captured copy is not what its dialect promises; the traffic itself went through."""
 
 
+class NoExchange(Unreadable):
+    """The request asks for no answer (to load a model, say): nothing is kept, and nothing is lost."""
+
+
 @dataclass(slots=True)
 class Asked:
-    """A request. `messages` have the fields of `contracts.exchange.Message`; `conversation` is what the body itself says."""
+    """A request. `messages` have the fields of `contracts.exchange.Message`; `conversation` is what the body itself says.
+
+    `continues` is the `Answered.id` that it goes on from, where the upstream keeps the conversation and the body does not.
+    """
 
     messages: list[JsonObject]
     tools: list[JsonObject] | None = None
@@ -30,11 +43,17 @@ class Asked:
     sampling: JsonObject = field(default_factory=dict)
     is_stream: bool = False
     conversation: str | None = None
+    continues: str | None = None
 
 
 @dataclass(slots=True)
 class Answered:
-    """A reply. `complete` is False when it broke off or says nothing of its end."""
+    """A reply. `complete` is False when it broke off or says nothing of its end.
+
+    `turns` came between the prompt and the answer: calls of tools that the upstream ran itself, and their results.
+    `conversation` is the session that the reply names; it counts where the request named none.
+    `id` is set where a later request may go on from this answer by naming it.
+    """
 
     message: JsonObject
     finish_reason: str | None = None
@@ -43,6 +62,9 @@ class Answered:
     complete: bool = True
     alternatives: list[JsonObject] = field(default_factory=list)
     cost_usd: float | None = None
+    turns: list[JsonObject] = field(default_factory=list)
+    conversation: str | None = None
+    id: str | None = None
 
 
 class AnswerReader(Protocol):
@@ -79,12 +101,52 @@ class Dialect(Protocol):
         ...
 
 
+def parse_object(data: bytes) -> JsonObject:
+    """Raises Unreadable. Lone surrogates, which strict parsers refuse, become replacement characters."""
+    try:
+        value: Any = orjson.loads(data)
+    except orjson.JSONDecodeError:
+        value = _parse_leniently(data)
+    if not isinstance(value, dict):
+        raise Unreadable("the body is not a JSON object")
+    return value
+
+
+def _parse_leniently(data: bytes) -> Any:
+    try:
+        # Through UTF-16, so that pairs which came as two escapes become one character again.
+        text = json.dumps(json.loads(data), ensure_ascii=False).encode("utf-16-le", "surrogatepass")
+        return json.loads(text.decode("utf-16-le", "replace"))
+    except (ValueError, RecursionError) as error:
+        raise Unreadable(f"the body is not JSON: {type(error).__name__}") from error
+
+
+def to_json(value: JsonValue) -> str:
+    """Raises Unreadable for what is nested beyond all reason."""
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError as error:
+        raise Unreadable(f"the body cannot be written as JSON again: {error}") from error
+
+
 def as_text(value: JsonValue) -> str | None:
     return value if isinstance(value, str) else None
 
 
 def as_count(value: JsonValue) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MOST else None
+
+
+def as_amount(value: JsonValue) -> float | None:
+    """A sum of money."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    return float(value) if 0 <= value < _MOST and math.isfinite(value) else None
+
+
+def as_object(value: JsonValue) -> JsonObject:
+    """Empty where it is none."""
+    return value if isinstance(value, dict) else {}
 
 
 def as_objects(value: JsonValue) -> list[JsonObject]:

@@ -45,3 +45,11 @@ def test_a_byte_order_mark_is_not_part_of_the_first_field() -> None:
 
 def test_a_space_after_the_first_one_belongs_to_the_data() -> None:
     assert parse([b"data:  a\n\n"]) == [b" a"]
+
+
+def test_a_line_of_megabytes_in_small_pieces_costs_no_more_than_its_length() -> None:
+    parser = EventParser()
+    for piece in [b"data: ", *[b"x" * 1000] * 20_000]:
+        assert parser.feed(piece) == []
+
+    assert len(parser.feed(b"\n\n")[0]) == 20_000_000

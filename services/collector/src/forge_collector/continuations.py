@@ -1,0 +1,20 @@
+"""Which conversation an answer belongs to, where the upstream keeps the conversation and a request only names an answer.
+
+Known since start and of the latest answers; a conversation that goes on from an older one is named by that answer.
+"""
+
+from __future__ import annotations
+
+
+class Continuations:
+    def __init__(self, limit: int = 65_536) -> None:
+        self._limit = limit
+        self._conversations: dict[str, str] = {}
+
+    def remember(self, answer: str, conversation: str) -> None:
+        self._conversations[answer] = conversation
+        if len(self._conversations) > self._limit:
+            del self._conversations[next(iter(self._conversations))]
+
+    def conversation_after(self, answer: str) -> str:
+        return self._conversations.get(answer, answer)
