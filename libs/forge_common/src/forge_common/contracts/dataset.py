@@ -22,8 +22,22 @@ class FilterCount(Contract):
     rows: int
 
 
+class RuleCount(Contract):
+    """A rule on whose answers may be trained on, and how many of the exchanges seen it decided."""
+
+    rule: str
+    source: str
+    """`yours` or `shipped`."""
+    eligible: bool
+    reason: str
+    exchanges: int
+
+
 class DatasetManifest(Payload):
-    """`seen` rows went in; `dropped` says why some did not come out; train and valid never share a conversation."""
+    """`seen` rows went in; `dropped` says why some did not come out; train and valid never share a conversation.
+
+    `policy` has the rules that were in force and decided something.
+    """
 
     domain: str
     train: ArtifactRef
@@ -36,3 +50,4 @@ class DatasetManifest(Payload):
     seed: int = 0
     benchmark: str | None = None
     same_family_allowed: bool = False
+    policy: tuple[RuleCount, ...] = ()

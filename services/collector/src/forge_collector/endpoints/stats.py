@@ -1,44 +1,38 @@
-"""What was captured, whether it flows, and the wait until it has arrived."""
+"""What was captured, and the wait until it has arrived."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import JsonValue
 
-from forge_collector import repository
+from forge_collector import rules_table
+from forge_collector.counts import By, Count, CountFilter, cells, fold
 from forge_collector.endpoints.dependencies import DRAIN_PATIENCE_S, CollectorDep
 from forge_collector.metrics import backlog_bytes
+from forge_collector.unused import Unused, last_trained, unused
 from forge_common.contracts.base import Contract
-from forge_common.db.request import SessionDep
-from forge_common.errors import ForgeError
+from forge_common.db.session import session_scope
 
-open_router = APIRouter(tags=["operations"])
 router = APIRouter(tags=["stats"])
 
 
-class Health(Contract):
-    """`degraded` while Postgres is away: traffic flows and the spool keeps it."""
-
-    status: str
-    domain: str
-    backlog_bytes: int
-    lost: dict[str, int]
-
-
-class Count(Contract):
-    domain: str
-    origin: str
-    exchanges: int
-    partial: int
+class Asked(CountFilter):
+    by: tuple[By, ...] = (By.DOMAIN, By.ORIGIN)
 
 
 class Stats(Contract):
-    """`exchanges` is what Postgres has; the others count since this process started."""
+    """`exchanges` are those in Postgres, counted `by` what was asked for; the last four count since this process started.
+
+    `unused` has every domain, whatever `exchanges` are filtered by.
+    """
 
     active_domain: str
+    by: tuple[By, ...]
     exchanges: tuple[Count, ...]
+    unused: tuple[Unused, ...]
     capture: dict[str, JsonValue]
     spool: dict[str, JsonValue]
     drainer: dict[str, JsonValue]
@@ -49,29 +43,24 @@ class Drained(Contract):
     drained: bool
 
 
-@open_router.get("/health")
-def health(collector: CollectorDep) -> Health:
-    try:
-        collector.check_postgres()
-        status = "ok"
-    except ForgeError:
-        status = "degraded"
-    return Health(
-        status=status,
-        domain=collector.active_domain(),
-        backlog_bytes=backlog_bytes(collector.spool, collector.drainer),
-        lost=collector.recorder.stats.lost,
-    )
-
-
-@router.get("/stats")
-def stats(collector: CollectorDep, session: SessionDep) -> Stats:
+@router.get("/stats", response_model_exclude_none=True)
+def stats(collector: CollectorDep, where: Annotated[Asked, Query()]) -> Stats:
+    """What was captured, counted by day, domain, origin, host, model, task type, kind of teacher, rule or eligibility."""
+    by = tuple(dict.fromkeys(where.by))
+    with session_scope(collector.engine) as session:
+        policy = rules_table.policy(session)
+        found = cells(session, where, by=by)
+        everything = found if not where.conditions() else cells(session, CountFilter())
+    in_domain = {str(count.domain): count for count in fold(everything, policy, [By.DOMAIN])}
+    # Between two transactions: nobody waits for the registry inside one.
+    trained = last_trained(collector.impatient_registry, in_domain)
+    with session_scope(collector.engine) as session:
+        since = unused(session, policy, in_domain, trained)
     return Stats(
         active_domain=collector.active_domain(),
-        exchanges=tuple(
-            Count(domain=domain, origin=origin, exchanges=total, partial=partial)
-            for domain, origin, total, partial in repository.counts(session)
-        ),
+        by=by,
+        exchanges=tuple(fold(found, policy, by)),
+        unused=tuple(since),
         capture=asdict(collector.recorder.stats),
         spool=asdict(collector.spool.stats) | {"bytes_on_disk": collector.spool.bytes_on_disk},
         drainer=asdict(collector.drainer.stats),
