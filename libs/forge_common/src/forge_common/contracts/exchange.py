@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Literal
 
 from pydantic import Field, JsonValue
 
@@ -29,6 +30,8 @@ class Message(Contract):
     tool_calls: tuple[dict[str, JsonValue], ...] | None = None
     tool_call_id: str | None = None
     thinking: str | None = None
+    # 0 marks an answer that is context only: it is never trained on. As in OpenAI's fine-tuning files.
+    weight: Literal[0, 1] | None = None
 
     def text(self) -> str:
         """The textual content, parts joined by blank lines."""

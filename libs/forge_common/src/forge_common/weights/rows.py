@@ -109,7 +109,8 @@ def encode_row(messages: Sequence[Message], tokenizer: ChatTokens) -> TokenRow:
     text = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=False)
     tokens: list[int] = []
     mask: list[bool] = []
-    for piece, is_answer in _pieces(text, _answers(text, chat, tokenizer)):
+    learned = [message.role == "assistant" and message.weight != 0 for message in messages]
+    for piece, is_answer in _pieces(text, _answers(text, chat, learned, tokenizer)):
         ids = tokenizer.encode(piece, add_special_tokens=False)
         tokens += ids
         mask += [is_answer] * len(ids)
@@ -131,11 +132,13 @@ def as_chat(message: Message) -> dict[str, JsonValue]:
     return chat | {key: value for key, value in optional.items() if value is not None}
 
 
-def _answers(text: str, chat: list[dict[str, JsonValue]], tokenizer: ChatTokens) -> list[tuple[int, int]]:
-    """Where in `text` the assistant's answers stand, end-of-turn token included and the line break after it not."""
+def _answers(
+    text: str, chat: list[dict[str, JsonValue]], learned: Sequence[bool], tokenizer: ChatTokens
+) -> list[tuple[int, int]]:
+    """Where in `text` the answers to learn stand, end-of-turn token included and the line break after it not."""
     spans = []
-    for i, message in enumerate(chat):
-        if message["role"] != "assistant" or i == 0:  # an opening line answers nothing
+    for i, is_learned in enumerate(learned):
+        if not is_learned or i == 0:  # an opening line answers nothing
             continue
         before = tokenizer.apply_chat_template(chat[:i], tokenize=False, add_generation_prompt=True)
         after = tokenizer.apply_chat_template(chat[: i + 1], tokenize=False, add_generation_prompt=False)

@@ -68,6 +68,15 @@ def test_every_answer_of_a_longer_conversation_is_trained_on(tokenizer):
     assert trained_text(row, tokenizer) == ["return a + b<|im_end|>"] * 2
 
 
+def test_an_answer_of_weight_0_is_context_and_not_trained_on(tokenizer):
+    shown = Message(role="assistant", content="no idea", weight=0)
+
+    row = encode_row([USER, shown, USER, ANSWER], tokenizer)
+
+    assert trained_text(row, tokenizer) == ["return a + b<|im_end|>"]
+    assert "no idea" in tokenizer._tokenizer.decode(row.tokens)
+
+
 def test_tool_calls_are_trained_on_and_their_results_are_not(tokenizer):
     messages = [
         USER,

@@ -1,0 +1,1 @@
+"""Files of other systems cut into records and sent to the collector. What a record means is the collector's business."""
