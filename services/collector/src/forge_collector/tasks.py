@@ -1,15 +1,17 @@
-"""What rings on the queue `collector`: preparing a run's dataset."""
+"""What rings on the queue `collector`: preparing a run's dataset, and the tick of shadow calls."""
 
 from __future__ import annotations
 
 import httpx2
 from celery import Celery
+from celery.signals import worker_shutting_down
 
 from forge_collector import datasets
 from forge_collector.settings import Settings
+from forge_collector.shadow_calls import ShadowCalls
 from forge_common.artifacts import ArtifactClient
 from forge_common.contracts.stages import PrepareRequest, PrepareResult, StageClaim
-from forge_common.contracts.tasks import PREPARE, Doorbell
+from forge_common.contracts.tasks import PREPARE, SHADOW, Doorbell, Tick
 from forge_common.db.session import make_engine
 from forge_common.errors import ForgeError
 from forge_common.http.client import make_client, raise_for_problem
@@ -31,6 +33,14 @@ def register(app: Celery, settings: Settings, worker: str) -> None:
     def prepare(doorbell: Doorbell) -> None:
         perform(doorbell.stage_id, registry=registry, worker=worker, work=preparation)
 
+    # One thread stays free for preparing: a run does not wait for a shadow.
+    shadow_calls = ShadowCalls(settings, registry, slots=settings.worker_threads - 1)
+    worker_shutting_down.connect(lambda **_: shadow_calls.stop(), weak=False)
+
+    @handles(app, SHADOW)
+    def shadow(_: Tick) -> None:
+        shadow_calls.work()
+
 
 class Preparation:
     """The PREPARE stage: what was captured becomes the run's dataset."""
@@ -51,6 +61,7 @@ class Preparation:
             self._artifacts,
             request.domain,
             benchmark=request.benchmark,
+            run_id=claim.run_id,
             report=beat.progress,
         )
         return PrepareResult(dataset=ref, train_rows=manifest.train_rows, valid_rows=manifest.valid_rows)

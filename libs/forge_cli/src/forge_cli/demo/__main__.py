@@ -108,7 +108,7 @@ def _clear(here: Installation) -> None:
 def _teacher(here: Installation) -> Teacher:
     chosen = os.environ.get("TEACHER", "nano")
     if chosen == "nano":
-        port = int(here.url("teacher").rpartition(":")[2])
+        port = here.port("teacher")
         teacher.start(port)
         return Teacher(f"http://127.0.0.1:{port}/v1", teacher.MODEL, "unused")
     vendors = {

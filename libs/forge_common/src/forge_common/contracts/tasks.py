@@ -34,6 +34,7 @@ class TaskSpec(Generic[P]):
 
 
 PREPARE = TaskSpec("forge.collector.prepare", "collector", Doorbell, "collector")
+SHADOW = TaskSpec("forge.collector.shadow", "collector", Tick, "collector")
 TRAIN_CUDA = TaskSpec("forge.trainer_cuda.work", "train.cuda", Doorbell, "trainer-cuda")
 TRAIN_CPU = TaskSpec("forge.trainer_cuda.work", "train.cpu", Doorbell, "trainer-cuda")
 TRAIN_MLX = TaskSpec("forge.trainer_mlx.work", "train.mlx", Doorbell, "trainer-mlx")
@@ -43,6 +44,7 @@ SWEEP = TaskSpec("forge.registry.sweep", "registry", Tick, "registry")
 
 TASKS: tuple[TaskSpec[Doorbell] | TaskSpec[Tick], ...] = (
     PREPARE,
+    SHADOW,
     TRAIN_CUDA,
     TRAIN_CPU,
     TRAIN_MLX,
