@@ -1,10 +1,16 @@
-"""Which domain unmarked traffic belongs to: the registry's active one, or the last one heard of while it is away."""
+"""Which domain unmarked traffic belongs to: the registry's active one, or the last one heard of while it is away.
+
+The same news say when a domain's document changed, so its capture rules are asked for then.
+"""
 
 from __future__ import annotations
 
 import threading
 from pathlib import Path
 
+from pydantic import ValidationError
+
+from forge_collector.capture_rules import CaptureRulesByDomain
 from forge_common.errors import ForgeError
 from forge_common.http.registry import RegistryClient
 from forge_common.logging import get_logger
@@ -21,8 +27,10 @@ BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 class ActiveDomain:
     """Follows the registry in a thread. Calling it costs nothing and never fails."""
 
-    def __init__(self, registry: RegistryClient, memory: Path, *, fallback: str) -> None:
-        self._registry, self._memory = registry, memory
+    def __init__(
+        self, registry: RegistryClient, memory: Path, *, fallback: str, rules: CaptureRulesByDomain
+    ) -> None:
+        self._registry, self._memory, self._rules = registry, memory, rules
         self._name = memory.read_text().strip() if memory.exists() else fallback
         self._stopped = threading.Event()
         self._revision: int | None = None
@@ -43,9 +51,11 @@ class ActiveDomain:
         # Forgotten if this fails: the registry may have been restored to an older state, so ask for what is then.
         asked, self._revision = self._revision, None
         pointers = self._registry.pointers(after=asked, wait_s=WAIT_S if asked is not None else 0)
-        self._revision = pointers.revision
         if pointers.active is not None:
             self._take(pointers.active)
+        if pointers.revision != asked:
+            self._rules.take(self._registry.domains())
+        self._revision = pointers.revision
 
     def _take(self, name: str) -> None:
         if name != self._name:
@@ -62,8 +72,8 @@ class ActiveDomain:
                 self.refresh()
                 failures = 0
                 self._stopped.wait(BREATH_S)
-            except (ForgeError, OSError) as error:
+            except (ForgeError, OSError, ValidationError) as error:
                 pause = BACKOFF_S[min(failures, len(BACKOFF_S) - 1)]
                 failures += 1
-                log.info("registry.awaited", reason=str(error), domain=self._name)
+                log.info("registry.awaited", reason=str(error)[:300], domain=self._name)
                 self._stopped.wait(pause)

@@ -1,229 +1,263 @@
-"""Secrets and personal data leave the text before anything is written. Pure; nothing found is ever logged or kept.
+"""Secrets and personal data leave what was said before anything is written. Pure; nothing found is ever logged or kept.
 
-Literal prefilters decide over the serialised text which rules run at all: most exchanges have none of the literals
-and cost one pass of substring searches. Names and addresses of people are not recognised; that takes a model.
+Names and postal addresses are recognised only where a label says that they are one; more takes a model.
 """
 
 from __future__ import annotations
 
-import hashlib
+import json
 import re
-from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from functools import lru_cache
 
 from pydantic import JsonValue
 
-from forge_collector import redact_checks as checks
+from forge_collector.redaction.numbering import Numbering, Numberings
+from forge_collector.redaction.scanner import Span, merged, scanner
+from forge_common.contracts.domain import RedactionClass
 
-Check = Callable[[re.Match[str]], bool]
+__all__ = ["STRICTEST", "Numbering", "Numberings", "Redactor", "redacted"]
+
+STRICTEST = frozenset(RedactionClass)
+
+# Between the strings of one value: no pattern reaches across it.
+_BETWEEN = "\n\x00\n"
+# Without a label, shorter strings and smaller numbers are nothing that is looked for.
+_LEAST_TEXT, _LEAST_NUMBER = 6, 10**8
+# Values that only a label betrayed are looked for without it as well: so many of them, from this length on.
+_MOST_REMEMBERED, _LEAST_REMEMBERED = 200, 6
+# A field's name needs no search when it is shorter than the keys of all issuers, and serves as a label.
+_NAME = re.compile(r"[A-Za-z_$][A-Za-z0-9_$-]{0,40}")
+_SHORT_NAME = re.compile(r"[A-Za-z_$][A-Za-z0-9_$-]{0,18}")
+_LABEL = re.compile(
+    r"(?i)pass|pwd|psk|secret|token|key|auth|credential|cookie|session|phone|mobile|tel|fax|msisdn|birth|dob|ssn|social|passport"
+    r"|licen[cs]e|name|address|street|mrn|record|patient|client|insured|policy|member|aadha|cpf|bsn|pesel|nhs|sin$|tax|steuer|cpr"
+)
+# The fields of messages themselves, which every exchange has.
+_PLAIN = frozenset(
+    {"role", "content", "type", "text", "arguments", "function", "id", "input", "name", "description"}
+)
+# `{"name": "X-Api-Key", "value": …}`: these fields name what their neighbour holds.
+_NAMING, _NAMED = ("name", "key", "header"), "value"
+_JSON_STRING = r'"(?:[^"\\]|\\.)*+"'
+_JSON_TOKEN = re.compile(rf"{_JSON_STRING}|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
+_SPACE = re.compile(rb"\s")
+_SECRET_KINDS = frozenset({"PASSWORD", "SECRET", "TOKEN"})
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One of `literals` must occur, in any case when they are `folded`; without literals enough digits must.
+class Redactor:
+    """Redacts what belongs to one exchange, the request first. What a label betrayed there is known in the reply."""
 
-    Group `value` is replaced where the pattern has one, else the whole match; `check` has the last word.
+    def __init__(self, classes: frozenset[RedactionClass], numbering: Numbering) -> None:
+        self._scanner, self._classes = scanner(), classes | {RedactionClass.SECRETS}
+        self.numbering = numbering
+        self._remembered: dict[bytes, str] = {}
+
+    def __call__(self, value: JsonValue) -> JsonValue:
+        """A copy of `value` without what must go; `value` itself where there is nothing of it, which is the usual case."""
+        _, changed = self._redact(value)
+        return _Rebuilding(changed).value(value, "") if changed else value
+
+    def _redact(self, value: JsonValue) -> tuple[_Leaves, dict[int, str]]:
+        """The strings of `value`, and the new texts of those that change, by their place."""
+        leaves = _Leaves()
+        leaves.collect(value, "")
+        spans = self._spans(_encoded(_BETWEEN.join(leaves.texts)))
+        return leaves, self._changed(leaves, spans) if spans else {}
+
+    def _spans(self, text: bytes) -> list[Span]:
+        spans = self._scanner.spans(text, self._classes)
+        for span in spans:
+            is_wanted = span.is_labelled and span.end - span.start >= _LEAST_REMEMBERED
+            if is_wanted and len(self._remembered) < _MOST_REMEMBERED:
+                self._remembered.setdefault(text[span.start : span.end], span.kind)
+        if not self._remembered:
+            return spans
+        again = [span for value, kind in self._remembered.items() for span in _occurrences(text, value, kind)]
+        return merged([*spans, *again])
+
+    def _changed(self, leaves: _Leaves, spans: list[Span]) -> dict[int, str]:
+        changed: dict[int, str] = {}
+        start, waiting = 0, iter(spans)
+        span = next(waiting, None)
+        for index, leaf in enumerate(leaves.texts):
+            text = _encoded(leaf)
+            own: list[Span] = []
+            while span is not None and span.start < start + len(text):
+                own.append(Span(max(span.start - start, 0), min(span.end - start, len(text)), span.kind))
+                span = next(waiting, None)
+            if own and (clean := self._without(text, own, *leaves.frames.get(index, (0, 0)))) is not None:
+                changed[index] = clean
+            start += len(text) + len(_BETWEEN)
+        return changed
+
+    def _without(self, framed: bytes, spans: list[Span], before: int, after: int) -> str | None:
+        """The text within its frame without `spans`, None where none of them is within."""
+        last = len(framed) - after
+        text = framed[before:last]
+        if _looks_like_json(text):
+            try:
+                return self._within_json(text)
+            except (ValueError, RecursionError):
+                pass
+        inside = [
+            Span(max(span.start, before) - before, min(span.end, last) - before, span.kind)
+            for span in spans
+            if span.start < last and span.end > before
+        ]
+        if (
+            before
+            and inside
+            and inside[0].start == 0
+            and inside[0].kind in _SECRET_KINDS
+            and not _SPACE.search(text)
+        ):
+            # The value of a field that is named so: all of it, quotes that are part of it included.
+            inside = [Span(0, len(text), inside[0].kind)]
+        return self._replaced(text, inside) if inside else None
+
+    def _within_json(self, text: bytes) -> str | None:
+        """JSON in a string stays JSON: it is redacted by its own strings, and all between them stays as it was written.
+
+        Raises ValueError when it is none.
+        """
+        leaves, changed = self._redact(json.loads(text))
+        if not changed:
+            return None
+        new = {leaves.inner(index): clean for index, clean in changed.items()}
+        return _JSON_TOKEN.sub(lambda token: _token(token.group(), new), _decoded(text))
+
+    def _replaced(self, text: bytes, spans: list[Span]) -> str:
+        parts: list[str] = []
+        past = 0
+        for span in spans:
+            value = text[span.start : span.end]
+            parts += (_decoded(text[past : span.start]), self.numbering.placeholder(span.kind, value))
+            past = span.end
+        return "".join((*parts, _decoded(text[past:])))
+
+
+def redacted(value: JsonValue, classes: frozenset[RedactionClass], numbering: Numbering) -> JsonValue:
+    """`value` without what `classes` name, by itself: use a Redactor for what belongs together."""
+    return Redactor(classes, numbering)(value)
+
+
+class _Leaves:
+    """The strings and long numbers of a value in a fixed order, keys that are no plain names included.
+
+    What a label stands before is framed: `"password": "…"`. `frames` has how many bytes the frame takes on either side.
     """
 
-    kind: str
-    pattern: re.Pattern[str]
-    literals: tuple[bytes, ...] = ()
-    check: Check | None = None
-    folded: bool = False
-
-
-def _keys(kind: str, *patterns: tuple[str, str]) -> Iterator[Rule]:
-    for literals, pattern in patterns:
-        yield Rule(kind, re.compile(pattern), tuple(literals.encode().split()))
-
-
-# Formats as their issuers document them; lengths are lower bounds, since issuers lengthen keys without notice.
-_API_KEYS = (
-    ("sk-", r"\bsk-(?:proj-|svcacct-|admin-|ant-|or-)?[A-Za-z0-9_-]{20,}"),
-    ("sk_live_ sk_test_ rk_live_ rk_test_", r"\b[sr]k_(?:live|test)_[A-Za-z0-9]{16,}"),
-    ("whsec_", r"\bwhsec_[A-Za-z0-9+/=]{20,}"),
-    ("AKIA ASIA ABIA ACCA", r"\b(?:AKIA|ASIA|ABIA|ACCA)[A-Z2-7]{16}\b"),
-    ("AIza", r"\bAIza[A-Za-z0-9_-]{35}"),
-    ("ya29.", r"\bya29\.[A-Za-z0-9_-]{20,}"),
-    ("GOCSPX-", r"\bGOCSPX-[A-Za-z0-9_-]{20,}"),
-    ("ghp_ gho_ ghu_ ghs_ ghr_", r"\bgh[pousr]_[A-Za-z0-9]{30,}"),
-    ("github_pat_", r"\bgithub_pat_[A-Za-z0-9_]{40,}"),
-    ("glpat-", r"\bglpat-[A-Za-z0-9_-]{20,}"),
-    ("xoxa- xoxb- xoxe- xoxo- xoxp- xoxr- xoxs- xapp-", r"\b(?:xox[abeoprs]|xapp)-[A-Za-z0-9-]{10,}"),
-    ("hooks.slack.com", r"hooks\.slack\.com/services/[A-Za-z0-9/_-]{20,}"),
-    ("hf_", r"\bhf_[A-Za-z0-9]{30,}"),
-    ("npm_", r"\bnpm_[A-Za-z0-9]{36,}"),
-    ("pypi-", r"\bpypi-[A-Za-z0-9_-]{50,}"),
-    ("SG.", r"\bSG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}"),
-    ("SK", r"\bSK[0-9a-f]{32}\b"),
-    ("key-", r"\bkey-[0-9a-f]{32}\b"),
-    ("dop_v1_ doo_v1_ dor_v1_", r"\bdo[opr]_v1_[0-9a-f]{64}"),
-    ("shpat_ shpca_ shppa_ shpss_", r"\bshp(?:at|ca|pa|ss)_[0-9a-fA-F]{32}"),
-    ("AccountKey=", r"(?<=AccountKey=)[A-Za-z0-9+/]{60,}={0,2}"),
-    (":AA", r"\b\d{8,10}:AA[A-Za-z0-9_-]{33}"),
-    ("gsk_", r"\bgsk_[A-Za-z0-9]{40,}"),
-    ("xai-", r"\bxai-[A-Za-z0-9]{40,}"),
-    ("pplx-", r"\bpplx-[A-Za-z0-9]{40,}"),
-    ("r8_", r"\br8_[A-Za-z0-9]{37,}"),
-    ("dapi", r"\bdapi[0-9a-f]{32}\b"),
-    ("lin_api_", r"\blin_api_[A-Za-z0-9]{40,}"),
-    ("hvs.", r"\bhvs\.[A-Za-z0-9_-]{24,}"),
-    ("glsa_", r"\bglsa_[A-Za-z0-9_]{32,}"),
-    ("NRAK-", r"\bNRAK-[A-Z0-9]{27}"),
-    ("ATATT3", r"\bATATT3[A-Za-z0-9_=-]{60,}"),
-    ("AGE-SECRET-KEY-", r"\bAGE-SECRET-KEY-1[0-9A-Z]{58}"),
-)
-_NAMES = (
-    r"(?:passw(?:or)?d|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|auth[_-]?key|account[_-]?key)"
-)
-_NAME_LITERALS = (b"passw", b"passphrase", b"pwd", b"secret", b"token", b"key")
-
-RULES: tuple[Rule, ...] = (
-    Rule(
-        "PRIVATE_KEY",
-        # An end mark that was cut off must not save the key: then everything that looks like its lines goes.
-        re.compile(
-            r"-----BEGIN (?:[A-Z0-9]+ ){0,3}PRIVATE KEY(?: BLOCK)?-----"
-            r"(?:[\s\S]{0,20000}?-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|(?:[A-Za-z0-9+/=\s]|\\[nr])*)"
-        ),
-        (b"PRIVATE KEY",),
-    ),
-    Rule(
-        "JWT",
-        re.compile(r"\beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}"),
-        (b"eyJ",),
-    ),
-    *_keys("API_KEY", *_API_KEYS),
-    Rule(
-        "PASSWORD",
-        re.compile(r"://[^\s:/@\"'<>]{0,100}:(?P<value>[^\s/@\"'<>]{3,200})@(?=[\w\[])"),
-        (b"://",),
-        checks.is_real_value,
-    ),
-    Rule(
-        "TOKEN",
-        re.compile(r"(?i)\b(?:bearer|basic)\s+(?P<value>[A-Za-z0-9._~+/-]{16,}={0,2})"),
-        (b"bearer", b"basic"),
-        checks.has_digit_and_letter,
-        folded=True,
-    ),
-    Rule(
-        "PASSWORD",
-        re.compile(
-            rf"(?i){_NAMES}[\w-]{{0,20}}[\"']?\]?\s{{0,3}}(?:=>|[:=])\s{{0,3}}[bfru]?(?P<quote>[\"'])"
-            r"(?P<value>[^\"'\s]{6,200})(?P=quote)"
-        ),
-        _NAME_LITERALS,
-        checks.is_secret_value,
-        folded=True,
-    ),
-    Rule(
-        "PASSWORD",
-        # `.env` files and shells: an upper-case name, no quotes.
-        re.compile(
-            r"(?m)(?:PASSW(?:OR)?D|PASSPHRASE|PWD|SECRET|TOKEN|KEY)[A-Z0-9_]{0,20}=(?P<value>[^\s\"'`;]{8,200})"
-        ),
-        _NAME_LITERALS,
-        checks.is_secret_value,
-        folded=True,
-    ),
-    Rule(
-        "EMAIL",
-        re.compile(
-            r"(?<![A-Za-z0-9._%+/-])[A-Za-z0-9._%+-]{1,64}@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,8}[A-Za-z]{2,24}\b"
-        ),
-        (b"@",),
-        checks.is_email,
-    ),
-    Rule(
-        "IBAN",
-        re.compile(r"\b[A-Z]{2}\d{2}(?:[ ]?[A-Z0-9]){11,30}(?![A-Za-z0-9])"),
-        (),
-        checks.is_iban,
-    ),
-    Rule("CARD", re.compile(r"(?<![\w.-])\d(?:[ -]?\d){12,18}(?![\w-]|\.\d)"), (), checks.is_card),
-    Rule(
-        "PHONE",
-        re.compile(
-            r"(?<![\w.+/=-])(?:\+\d{1,3}[ .-]?(?:\(\d{1,4}\)[ .-]?)?\d(?:[ .-]?\d){6,12}"
-            r"|\+?1?[ .-]?\(\d{3}\)[ .-]?\d{3}[ .-]\d{4}|(?:1[ .-])?[2-9]\d{2}([.-])[2-9]\d{2}\1\d{4})(?![\w-]|\.\d)"
-        ),
-        (),
-        checks.is_phone,
-    ),
-)
-# Flat, because this table is walked for every exchange: literal, whether it is looked for in folded text, its rule.
-_LITERALS = tuple((literal, rule.folded, i) for i, rule in enumerate(RULES) for literal in rule.literals)
-_BY_DIGITS = tuple(i for i, rule in enumerate(RULES) if not rule.literals)
-# Fewer digits in a row, separators allowed, are neither a phone number nor a card nor an account.
-_DIGITS = re.compile(rb"\d(?:[ .()/-]{0,2}\d){6}")
-
-
-class Numbering:
-    """Placeholders of one conversation: the same value is the same `<EMAIL_1>` wherever it comes again."""
-
-    __slots__ = ("_counts", "_names")
+    __slots__ = ("frames", "texts")
 
     def __init__(self) -> None:
-        self._names: dict[bytes, str] = {}
-        self._counts: dict[str, int] = {}
+        self.texts: list[str] = []
+        self.frames: dict[int, tuple[int, int]] = {}
 
-    def placeholder(self, kind: str, value: str) -> str:
-        # A digest, so that no secret stays in memory for as long as its conversation is remembered.
-        key = hashlib.blake2b(f"{kind}:{value}".encode("utf-8", "replace"), digest_size=16).digest()
-        if key not in self._names:
-            self._counts[kind] = self._counts.get(kind, 0) + 1
-            self._names[key] = f"<{kind}_{self._counts[kind]}>"
-        return self._names[key]
+    def collect(self, value: JsonValue, label: str) -> None:
+        if type(value) is dict:
+            naming = _neighbour(value)
+            for key, item in value.items():
+                if key in _PLAIN:
+                    if type(item) is str:
+                        if len(item) >= _LEAST_TEXT:
+                            self.texts.append(item)
+                        continue
+                    self.collect(item, "")
+                    continue
+                if not _SHORT_NAME.fullmatch(key):
+                    self.texts.append(key)
+                self.collect(item, naming if naming and key == _NAMED else _label(key))
+        elif type(value) is list:
+            for item in value:
+                self.collect(item, label)
+        elif _is_leaf(value, label):
+            self._append(str(value), label, '"' if type(value) is str else "")
 
+    def _append(self, text: str, label: str, quote: str) -> None:
+        if label:
+            before = f'"{label}": {quote}'
+            self.frames[len(self.texts)] = (len(before), len(quote))
+            text = f"{before}{text}{quote}"
+        self.texts.append(text)
 
-class Numberings:
-    """The numberings of the conversations spoken of last; a conversation that comes back later starts anew."""
-
-    def __init__(self, limit: int = 4096) -> None:
-        self._limit = limit
-        self._known: OrderedDict[str, Numbering] = OrderedDict()
-
-    def of(self, conversation: str) -> Numbering:
-        numbering = self._known.setdefault(conversation, Numbering())
-        self._known.move_to_end(conversation)
-        if len(self._known) > self._limit:
-            self._known.popitem(last=False)
-        return numbering
-
-
-def suspects(serialised: bytes) -> tuple[Rule, ...]:
-    """The rules that could hit anything in `serialised` (JSON or plain text)."""
-    folded = serialised.lower()
-    hit = {i for literal, fold, i in _LITERALS if literal in (folded if fold else serialised)}
-    if _DIGITS.search(serialised):
-        hit.update(_BY_DIGITS)
-    return tuple(RULES[i] for i in sorted(hit))
-
-
-def redact_text(text: str, rules: tuple[Rule, ...], numbering: Numbering) -> str:
-    for rule in rules:
-        text = rule.pattern.sub(lambda match, rule=rule: _replace(match, rule, numbering), text)  # type: ignore[misc]
-    return text
+    def inner(self, index: int) -> str:
+        before, after = self.frames.get(index, (0, 0))
+        text = self.texts[index]
+        return text[before : len(text) - after]
 
 
-def redact_value(value: JsonValue, rules: tuple[Rule, ...], numbering: Numbering) -> JsonValue:
-    """A copy of `value` with every string in it redacted, keys of objects included."""
-    if isinstance(value, str):
-        return redact_text(value, rules, numbering)
-    if isinstance(value, list):
-        return [redact_value(item, rules, numbering) for item in value]
-    if isinstance(value, dict):
-        return {redact_text(k, rules, numbering): redact_value(v, rules, numbering) for k, v in value.items()}
-    return value
+class _Rebuilding:
+    """Goes through a value as `_Leaves.collect` does, and puts new texts in their places."""
+
+    def __init__(self, changed: dict[int, str]) -> None:
+        self._changed = changed
+        self._next = -1
+
+    def value(self, value: JsonValue, label: str) -> JsonValue:
+        if type(value) is dict:
+            naming = _neighbour(value)
+            return {
+                self._key(key): self.value(item, naming if naming and key == _NAMED else _label(key))
+                for key, item in value.items()
+            }
+        if type(value) is list:
+            return [self.value(item, label) for item in value]
+        return self._leaf(value) if _is_leaf(value, label) else value
+
+    def _key(self, key: str) -> str:
+        return key if key in _PLAIN or _SHORT_NAME.fullmatch(key) else str(self._leaf(key))
+
+    def _leaf(self, value: JsonValue) -> JsonValue:
+        self._next += 1
+        return self._changed.get(self._next, value)
 
 
-def _replace(match: re.Match[str], rule: Rule, numbering: Numbering) -> str:
-    if rule.check is not None and not rule.check(match):
-        return match.group()
-    if "value" not in rule.pattern.groupindex:
-        return numbering.placeholder(rule.kind, match.group())
-    start, end = match.start("value") - match.start(), match.end("value") - match.start()
-    whole = match.group()
-    return f"{whole[:start]}{numbering.placeholder(rule.kind, match['value'])}{whole[end:]}"
+def _is_leaf(value: JsonValue, label: str) -> bool:
+    if type(value) is str:
+        return len(value) >= _LEAST_TEXT or bool(label)
+    return type(value) is int and (value >= _LEAST_NUMBER or bool(label))
+
+
+def _neighbour(value: dict[str, JsonValue]) -> str:
+    if _NAMED not in value:
+        return ""
+    name = next((value[key] for key in _NAMING if type(value.get(key)) is str), "")
+    return _label(name) if isinstance(name, str) else ""
+
+
+def _label(key: str) -> str:
+    return key if key not in _PLAIN and _NAME.fullmatch(key) and _is_label(key) else ""
+
+
+@lru_cache(maxsize=2048)
+def _is_label(name: str) -> bool:
+    return _LABEL.search(name) is not None
+
+
+def _occurrences(text: bytes, value: bytes, kind: str) -> Iterator[Span]:
+    """Where `value` stands by itself, not as a part of a longer word."""
+    at = text.find(value)
+    while at >= 0:
+        end = at + len(value)
+        is_inside = value[:1].isalnum() and text[at - 1 : at].isalnum()
+        if not is_inside and not (value[-1:].isalnum() and text[end : end + 1].isalnum()):
+            yield Span(at, end, kind)
+        at = text.find(value, end)
+
+
+def _looks_like_json(text: bytes) -> bool:
+    return text[:1] in (b"{", b"[") and text.rstrip()[-1:] in (b"}", b"]")
+
+
+def _token(token: str, new: dict[str, str]) -> str:
+    clean = new.get(json.loads(token, strict=False) if token[0] == '"' else token)
+    return token if clean is None else json.dumps(clean, ensure_ascii=False)
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")
+
+
+def _decoded(text: bytes) -> str:
+    return text.decode("utf-8", "surrogatepass")

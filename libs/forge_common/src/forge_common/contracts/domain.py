@@ -18,6 +18,37 @@ class DeployMode(StrEnum):
     FUSED = "fused"
 
 
+class RedactionClass(StrEnum):
+    """What is taken out of captured text. Each value found belongs to exactly one class."""
+
+    # Keys, tokens, passwords: always, whatever a domain says.
+    SECRETS = "secrets"
+    # E-mail addresses and phone numbers.
+    CONTACT = "contact"
+    # Card and account numbers.
+    FINANCIAL = "financial"
+    # National ids, passports, licences, dates of birth.
+    IDENTITY = "identity"
+    # Public IP addresses and MAC addresses.
+    NETWORK = "network"
+    # Names, postal addresses and record numbers, where a label says that they are one.
+    PERSON = "person"
+
+
+class CaptureRules(Contract):
+    """What the collector takes out of this domain's exchanges before they are written. Secrets need not be listed."""
+
+    redact: tuple[RedactionClass, ...] = (
+        RedactionClass.CONTACT,
+        RedactionClass.FINANCIAL,
+        RedactionClass.IDENTITY,
+        RedactionClass.NETWORK,
+    )
+
+    def classes(self) -> frozenset[RedactionClass]:
+        return frozenset(self.redact) | {RedactionClass.SECRETS}
+
+
 class DataRules(Contract):
     """How captured exchanges become training rows."""
 
@@ -125,6 +156,7 @@ class DomainDocument(Payload):
     # Sent as the deployed model's own system prompt; training rows carry it too, so both must be the same text.
     system_prompt: str = ""
     task_types: tuple[str, ...] = ()
+    capture: CaptureRules = CaptureRules()
     data: DataRules = DataRules()
     eval: EvalRules = EvalRules()
     training: TrainingRules = TrainingRules()

@@ -1,0 +1,191 @@
+"""Keys that say themselves whose they are. Formats as their issuers document them.
+
+Lengths are lower bounds, since issuers lengthen keys without notice.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from forge_collector.redaction import values
+from forge_collector.redaction.rule import START, Rule
+from forge_common.contracts.domain import RedactionClass
+
+_ALNUM = "[A-Za-z0-9]"
+_WORD = "[A-Za-z0-9_]"
+_URL = "[A-Za-z0-9_-]"
+_HEX = "[0-9a-f]"
+_BASE64 = "[A-Za-z0-9+/]"
+
+# A stretch of base64 can look like many a token.
+_NOT_IN_BASE64 = rb"(?<![A-Za-z0-9][+/])"
+
+# Beginning, alphabet, least length of the rest.
+_TOKENS: tuple[tuple[str, str, int], ...] = (
+    ("sk-(?:proj-|svcacct-|admin-|ant-|or-|lf-)?", _URL, 20),
+    ("[sr]k_(?:live|test)_", _ALNUM, 16),
+    ("whsec_", "[A-Za-z0-9+/=]", 20),
+    ("(?:AKIA|ASIA|ABIA|ACCA)", "[A-Z2-7]", 16),
+    ("AIza", _URL, 35),
+    ("ya29\\.", _URL, 20),
+    ("1//0", _URL, 40),
+    ("GOCSPX-", _URL, 20),
+    ("gh[pousr]_", _ALNUM, 30),
+    ("github_pat_", _WORD, 40),
+    ("gl(?:pat|ptt|dt|rt|cbt|ft|imt|agent|soat)-", _URL, 20),
+    ("xox[abeoprs](?:\\.xox[bp])?-", "[A-Za-z0-9-]", 10),
+    ("xapp-", "[A-Za-z0-9-]", 20),
+    ("hf_", _ALNUM, 30),
+    ("npm_", _ALNUM, 36),
+    ("pypi-", _URL, 50),
+    ("SG\\.[A-Za-z0-9_-]{16,32}\\.", _URL, 16),
+    ("(?:SK|AC)", _HEX, 32),
+    ("key-", _HEX, 32),
+    ("do[opr]_v1_", _HEX, 64),
+    ("shp(?:at|ca|pa|ss)_", "[0-9a-fA-F]", 32),
+    ("[0-9]{8,10}:AA", _URL, 33),
+    ("gsk_", _ALNUM, 40),
+    ("xai-", _ALNUM, 40),
+    ("pplx-", _ALNUM, 40),
+    ("r8_", _ALNUM, 37),
+    ("dapi", _HEX, 32),
+    ("lin_(?:api|oauth)_", _ALNUM, 40),
+    ("hv[sbr]\\.", _URL, 24),
+    ("gl(?:sa|c)_", _WORD, 32),
+    ("NRAK-", "[A-Z0-9]", 27),
+    ("ATATT3", "[A-Za-z0-9_=-]", 60),
+    ("ATCTT3", "[A-Za-z0-9_=-]", 60),
+    ("AGE-SECRET-KEY-1", "[0-9A-Z]", 58),
+    ("secret_", _ALNUM, 43),
+    ("ntn_", _ALNUM, 40),
+    ("sq0(?:atp|csp|idp)-", _URL, 22),
+    ("EAAA", _URL, 60),
+    ("EAACEdEose0cBA", _ALNUM, 20),
+    ("access_token\\$production\\$[0-9a-z]{16}\\$", _HEX, 32),
+    ("rzp_(?:live|test)_", _ALNUM, 14),
+    ("sbp_", _HEX, 40),
+    ("sb_secret_", _URL, 20),
+    ("pscale_(?:tkn|pw|oauth)_", "[A-Za-z0-9_.=-]", 32),
+    ("dp\\.(?:pt|st|ct|sa|scim|audit)\\.", "[A-Za-z0-9._-]", 40),
+    ("sntrys_", "[A-Za-z0-9+/=_-]", 40),
+    ("sntryu_", _HEX, 64),
+    ("PMAK-[a-f0-9]{24}-", _HEX, 34),
+    ("rubygems_", _HEX, 48),
+    ("dckr_(?:pat|oat)_", _URL, 27),
+    ("tskey-(?:auth|api|client)-", "[A-Za-z0-9-]", 17),
+    ("fo1_", _URL, 43),
+    ("FlyV1 fm[12][ar]?_", "[A-Za-z0-9+/=,_-]", 60),
+    ("vercel_blob_rw_", _WORD, 30),
+    ("figd_", _URL, 38),
+    ("pat[A-Za-z0-9]{14}\\.", _HEX, 64),
+    ("shippo_(?:live|test)_", _HEX, 40),
+    ("ops_eyJ", _BASE64, 100),
+    ("phx_", _ALNUM, 40),
+    ("LTAI", _ALNUM, 16),
+    ("AKID", _ALNUM, 32),
+    ("nvapi-", _URL, 60),
+    ("fw_", _ALNUM, 24),
+    ("csk-", _ALNUM, 40),
+    ("tvly-", _URL, 24),
+    ("lsv2_(?:pt|sk)_", "[A-Za-z0-9_]", 32),
+    ("jina_", _ALNUM, 50),
+    ("pcsk_", _WORD, 50),
+    ("esecret_", _ALNUM, 20),
+    ("AAAA", _URL + "{7}:[A-Za-z0-9_-]", 100),
+    ("xkeysib-", "[0-9a-f-]", 64),
+    ("sess-", _ALNUM, 40),
+)
+# Beginnings too short for an open end.
+_CLOSED = frozenset({"(?:SK|AC)", "key-", "dapi", "(?:AKIA|ASIA|ABIA|ACCA)", "AKID", "LTAI"})
+
+# Whole addresses whose possession is enough to post or to read.
+_WEBHOOKS = (
+    (rb"hooks\.slack\.com/(?:services|workflows|triggers)/", rb"[A-Za-z0-9/_-]{20,}"),
+    (rb"discord(?:app)?\.com/api/(?:v\d+/)?webhooks/", rb"\d{15,}/[A-Za-z0-9_-]{40,}"),
+    (rb"[a-z0-9-]{1,40}\.webhook\.office\.com/webhookb2/", rb"[A-Za-z0-9@/-]{60,}"),
+    (rb"outlook\.office\.com/webhook/", rb"[A-Za-z0-9@/-]{60,}"),
+    (rb"hooks\.zapier\.com/hooks/catch/", rb"\d+/[A-Za-z0-9]{5,}"),
+    (rb"chat\.googleapis\.com/v1/spaces/", rb"[A-Za-z0-9_-]+/messages\?key=[A-Za-z0-9_&=%.-]{40,}"),
+)
+
+
+def _tokens() -> Iterator[Rule]:
+    for head, alphabet, least in _TOKENS:
+        end = f"(?!{alphabet})" if head in _CLOSED else ""
+        length = f"{{{least}}}" if head in _CLOSED else f"{{{least},}}"
+        yield Rule(
+            "API_KEY",
+            RedactionClass.SECRETS,
+            trigger=f"{head}{alphabet}{{{least}}}".encode(),
+            pattern=re.compile(START + _NOT_IN_BASE64 + f"{head}{alphabet}{length}{end}".encode()),
+            back=least + 120,
+            check=values.is_issued,
+        )
+
+
+def _webhooks() -> Iterator[Rule]:
+    for head, rest in _WEBHOOKS:
+        yield Rule(
+            "WEBHOOK",
+            RedactionClass.SECRETS,
+            trigger=head,
+            ahead=160,
+            pattern=re.compile(rb"(?:https?://)?" + head + rest),
+            back=120,
+        )
+
+
+# Between the lines of a key: breaks, also as they are written in JSON, and what diffs, quotes and comments put before each.
+_GAP = rb"(?:[ \t\r\n>+|#\"',;*]|\\{1,4}[nrt\"]|-(?!-))"
+_BODY = (
+    rb"(?:"
+    + _GAP
+    + rb"*+(?:[A-Za-z0-9+/=]{24,}+|(?:Proc-Type|DEK-Info|Version|Comment|Hash|Charset)[^\n\\]{0,100}))++"
+    # The end mark may be cut off, and half a line before it as well.
+    rb"(?:" + _GAP + rb"*+[A-Za-z0-9+/=]{0,24}+" + _GAP + rb"*+(?:=[A-Za-z0-9+/]{4}" + _GAP + rb"*+)?+"
+    rb"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|"
+    + _GAP
+    + rb"*+[A-Za-z0-9+/=]{1,24}+(?=\s*+(?:\Z|\x00)))?"
+)
+RULES: tuple[Rule, ...] = (
+    Rule(
+        "PRIVATE_KEY",
+        RedactionClass.SECRETS,
+        trigger=rb"PRIVATE KEY(?: BLOCK)?-----",
+        ahead=400,
+        pattern=re.compile(rb"-----BEGIN (?:[A-Z0-9]{1,12} ){0,3}PRIVATE KEY(?: BLOCK)?-----" + _BODY),
+        back=90,
+    ),
+    Rule(
+        "PRIVATE_KEY",
+        RedactionClass.SECRETS,
+        trigger=rb"Private-Lines: ",
+        ahead=60,
+        pattern=re.compile(
+            rb"Private-Lines: \d{1,3}(?P<value>(?:(?:\s|\\{1,4}[nrt])*+[A-Za-z0-9+/=]{8,}+)++)"
+        ),
+    ),
+    Rule(
+        "JWT",
+        RedactionClass.SECRETS,
+        trigger=rb"eyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8}",
+        back=4000,
+        # The third part is missing in unsigned ones and in those that a log cut off.
+        pattern=re.compile(START + rb"eyJ[A-Za-z0-9_-]{8,}+\.eyJ[A-Za-z0-9_-]{8,}+(?:\.[A-Za-z0-9_-]*+)?"),
+    ),
+    Rule(
+        # The secret beside its id has no form of its own.
+        "API_KEY",
+        RedactionClass.SECRETS,
+        trigger=rb"A[KS]IA[A-Z2-7]{16}",
+        pattern=re.compile(
+            rb"A[KS]IA[A-Z2-7]{16}[^A-Za-z0-9][^\n\x00]{0,80}?(?<![A-Za-z0-9/+=])(?P<value>[A-Za-z0-9/+]{40})(?![A-Za-z0-9/+=])"
+        ),
+        check=lambda match: values.is_key(match["value"]),
+        is_labelled=True,
+        ahead=130,
+    ),
+    *_tokens(),
+    *_webhooks(),
+)

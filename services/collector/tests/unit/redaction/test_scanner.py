@@ -1,0 +1,100 @@
+"""The scanner finds what each rule finds by itself, in time that grows with the text alone."""
+
+import time
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from forge_collector.redact import STRICTEST, Numbering, redacted
+from forge_collector.redaction.corpus.documents import clean, documents
+from forge_collector.redaction.scanner import RULES, scanner
+
+HOSTILE = [
+    "a", "1 ", "://::::@@@@", "-----BEGIN PRIVATE KEY-----", "-----BEGIN PRIVATE KEY-----\nMIIEvAIBADANBgkqhkiG9w0B",
+    "password=", 'password="', "password=\"'`\\\"", "token: ", "the token is the token ", "eyJhbGciOiJI.", "a@a.", "-",
+    "0123456789", "login(a,", "AKIAABCDEFGHIJKLMNOP ", "sk-", "DE89", "Patient: Ada ", "12 Aa ", "\\", '"', "2001:", "1.2.3.4.",
+    "sid=", "API_KEY=", "Bearer ", "<password>", 'token "value":', "born ", "tel 1 ", '"password": "x\\" \'', "{", '{"a":',
+]  # fmt: skip
+
+
+def one_by_one(text: bytes) -> set[tuple[int, int]]:
+    return {span for rule in RULES for span in rule.spans(text, 0, len(text))}
+
+
+def covers(text: bytes, spans: set[tuple[int, int]]) -> bool:
+    found = scanner().spans(text, STRICTEST)
+    return all(any(s.start <= start and end <= s.end for s in found) for start, end in spans)
+
+
+@pytest.mark.parametrize("which", ["planted", "heldout"])
+def test_triggers_miss_nothing_that_patterns_find(which: str) -> None:
+    for document in documents(which, copies=1):
+        text = document.text.encode()
+        assert covers(text, one_by_one(text)), document.name
+
+
+def test_triggers_miss_nothing_in_clean_files_either() -> None:
+    for name, text in clean().items():
+        assert covers(text.encode(), one_by_one(text.encode())), name
+
+
+PIECES = st.sampled_from(
+    [
+        "password",
+        "=",
+        " ",
+        '"',
+        "'",
+        "\n",
+        "token",
+        ": ",
+        "Aa1",
+        "x" * 9,
+        "@",
+        "mail.org",
+        "7",
+        "192.0.43.8",
+        "-",
+        "\\n",
+        "é",
+        "://",
+    ]
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(PIECES, max_size=40).map("".join))
+def test_any_text_is_searched_where_its_triggers_say(text: str) -> None:
+    data = text.encode()
+
+    assert covers(data, one_by_one(data))
+
+
+def test_spans_are_in_order_and_apart() -> None:
+    for document in documents("planted", copies=1):
+        spans = scanner().spans(document.text.encode(), STRICTEST)
+        assert all(a.end <= b.start for a, b in pairwise(spans))
+
+
+def cpu_s(text: str) -> float:
+    started = time.process_time()
+    redacted(text, STRICTEST, Numbering())
+    return time.process_time() - started
+
+
+@pytest.mark.parametrize("seed", HOSTILE)
+def test_hostile_texts_take_linear_time(seed: str) -> None:
+    small, large = (seed * (size // len(seed)) for size in (62_500, 1_000_000))
+    cpu_s(small[:2000])
+    # Sixteen times the text: quadratic time would be 256 times as long.
+    assert cpu_s(large) <= 48 * cpu_s(small) + 0.25
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.sampled_from(HOSTILE), min_size=2, max_size=5).map("".join))
+def test_mixtures_of_hostile_texts_take_linear_time(seed: str) -> None:
+    small, large = (seed * (size // len(seed)) for size in (10_000, 160_000))
+
+    assert cpu_s(large) <= 48 * cpu_s(small) + 0.25
