@@ -17,23 +17,37 @@ class CollectorMetrics(Collector):
         self._spool, self._recorder, self._drainer = spool, recorder, drainer
 
     def collect(self) -> Iterator[Metric]:
-        captured, drained, spool = self._recorder.stats, self._drainer.stats, self._spool.stats
+        captured, drained = self._recorder.stats, self._drainer.stats
         yield _count("exchanges_kept", "Exchanges appended to the spool", captured.kept)
         yield _count("exchanges_partial", "Of them streams that broke off", captured.partial)
         yield _reasons("exchanges_lost", "Exchanges that passed and were not kept", captured.lost)
-        yield _reasons("spool_dropped", "Frames that the spool could not take", spool.dropped)
-        yield _count("spool_skipped_bytes", "Bytes of the spool that did not verify", spool.skipped_bytes)
         yield _count("exchanges_stored", "Exchanges stored in Postgres", drained.stored)
+        yield _count("exchanges_known", "Exchanges that Postgres had already", drained.known)
         yield _count(
             "exchanges_rejected", "Records set aside because they cannot be stored", drained.rejected
         )
-        yield _gauge("spool_bytes", "Bytes of the spool on disk", self._spool.bytes_on_disk)
-        yield _gauge(
-            "spool_backlog_bytes",
-            "Bytes that are not in Postgres yet",
-            backlog_bytes(self._spool, self._drainer),
-        )
         yield _gauge("postgres_down", "1 while the drainer waits for Postgres", int(drained.is_down))
+        backlog = backlog_bytes(self._spool, self._drainer)
+        yield _gauge("spool_backlog_bytes", "Bytes that are not in Postgres yet", backlog)
+        yield _gauge(
+            "spool_backlog_seconds",
+            "Age of the oldest exchange that is not in Postgres",
+            self._drainer.waiting_s,
+        )
+        yield from self._disk()
+
+    def _disk(self) -> Iterator[Metric]:
+        spool, stats = self._spool, self._spool.stats
+        yield _reasons("spool_dropped", "Frames that the spool could not take", stats.dropped)
+        yield _gauge("spool_refusing", "1 while frames are dropped", int(spool.refusing is not None))
+        yield _count("spool_skipped_bytes", "Bytes of the spool that did not verify", stats.skipped_bytes)
+        yield _gauge("spool_bytes", "Bytes of the spool on disk", spool.bytes_on_disk)
+        yield _gauge("spool_limit_bytes", "Bytes that the spool may have on disk", spool.limit_bytes)
+        yield _gauge("spool_reserve_bytes", "Bytes kept back for a full disk", spool.reserve.left)
+        yield _count("spool_fsyncs", "Groups of frames that the disk confirmed", stats.fsyncs)
+        yield _count("spool_fsync_failures", "Groups that the disk did not confirm", stats.fsync_failures)
+        if stats.last_fsync_at is not None:
+            yield _gauge("spool_last_fsync_timestamp_seconds", "The last of them", stats.last_fsync_at)
 
 
 def backlog_bytes(spool: Spool, drainer: Drainer) -> int:
@@ -46,7 +60,7 @@ def _count(name: str, text: str, value: int) -> CounterMetricFamily:
     return CounterMetricFamily(f"forge_collector_{name}", text, value=value)
 
 
-def _gauge(name: str, text: str, value: int) -> GaugeMetricFamily:
+def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:
     return GaugeMetricFamily(f"forge_collector_{name}", text, value=value)
 
 

@@ -1,143 +1,145 @@
 """Whatever is killed, stopped or damaged: what was delivered is stored, and stored once."""
 
+import json
 import os
 import signal
-import threading
+import subprocess
+import sys
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
+import httpx2
 import pytest
 
-from forge_collector.spool import segments
-from forge_common.local.postgres import Postgres
+from forge_collector.frames import segments
 from forge_common.local.process import free_port
-from forge_common.testing.plugin import server_folder, stopping
 
 pytestmark = pytest.mark.integration
 
 
-class Traffic:
-    """Clients that talk until they are stopped; `delivered` are the prompts whose answer came whole."""
+BENCH = Path(__file__).parents[2] / "bench" / "loss_bench.py"
 
-    def __init__(self, collector: Any, teacher: Any, clients: int = 4) -> None:
-        self.delivered: list[str] = []
-        self._collector, self._teacher = collector, teacher
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._talk, args=(n,)) for n in range(clients)]
 
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
+@pytest.mark.parametrize(
+    ("what", "said"),
+    [
+        ("kill_9", "ok"),
+        ("postgres_stopped", "postgres_down"),
+        ("postgres_frozen", "postgres_down"),
+        ("postgres_and_collector", "postgres_down"),
+        ("redis_stopped", "ok"),
+        ("spool_full", "spool_full"),
+        ("disk_full", "disk_low"),
+        ("disk_full_without_postgres", "disk_full"),
+    ],
+)
+def test_the_loss_table_in_small(what: str, said: str) -> None:
+    made = subprocess.run(
+        [sys.executable, str(BENCH), "--quick", "--json", "--only", what],
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+    assert made.returncode == 0, made.stdout + made.stderr
+    if not made.stdout:
+        pytest.skip("a small disk cannot be mounted here")
+    row = json.loads(made.stdout)
 
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(60)
+    assert row["delivered"] == row["stored"] + row["dropped"]
+    assert row["meanwhile"] > 0
+    assert row["doubled"] == 0
+    assert (row["dropped"] > 0) == (said in {"spool_full", "disk_full"})
+    assert said in row["said"].split(", ")
 
-    def wait_for(self, n: int) -> None:
-        deadline = time.monotonic() + 120
-        while len(self.delivered) < n and time.monotonic() < deadline:
-            time.sleep(0.005)
-        assert len(self.delivered) >= n
 
-    def _talk(self, client: int) -> None:
-        sdk = self._collector.sdk(timeout=20)
-        number = 0
-        while not self._stop.is_set():
-            number += 1
-            prompt = f"question {number} of client {client}"
-            try:
-                answer = self._ask(sdk, prompt, stream=number % 2 == 0)
-            except Exception:  # noqa: BLE001  the collector was killed: not delivered, asked no more
-                time.sleep(0.05)
-                continue
-            assert answer == self._teacher.answer_to(prompt)
-            self.delivered.append(prompt)
+def talk(collector: Any, teacher: Any, prompts: list[str]) -> None:
+    """Every other one streamed, each answered whole."""
+    sdk = collector.sdk(timeout=20)
+    for number, prompt in enumerate(prompts):
+        assert ask(sdk, prompt, stream=number % 2 == 0) == teacher.answer_to(prompt)
 
-    def _ask(self, sdk: Any, prompt: str, *, stream: bool) -> str:
-        reply = sdk.chat.completions.create(
-            model="m", messages=[{"role": "user", "content": prompt}], stream=stream
-        )
-        if not stream:
-            return str(reply.choices[0].message.content)
-        return "".join(chunk.choices[0].delta.content or "" for chunk in reply if chunk.choices)
+
+def ask(sdk: Any, prompt: str, *, stream: bool) -> str:
+    reply = sdk.chat.completions.create(
+        model="m", messages=[{"role": "user", "content": prompt}], stream=stream
+    )
+    if not stream:
+        return str(reply.choices[0].message.content)
+    return "".join(chunk.choices[0].delta.content or "" for chunk in reply if chunk.choices)
 
 
 def prompts(collector: Any) -> Counter[str]:
     return Counter(e["messages"][-1]["content"] for e in collector.stored() if e["complete"])
 
 
-def test_kill_9_in_the_middle_of_traffic_loses_nothing_delivered_and_doubles_nothing(
-    own_collector: Any, teacher: Any
-) -> None:
-    with Traffic(own_collector, teacher) as traffic:
-        for round_ in range(1, 4):
-            traffic.wait_for(40 * round_)
-            own_collector.kill(signal.SIGKILL)
-            own_collector.start()
-        traffic.wait_for(160)
-
-    own_collector.drain()
-    stored = prompts(own_collector)
-    assert set(traffic.delivered) <= set(stored)
-    ids = [e["id"] for e in own_collector.stored()]
-    assert len(ids) == len(set(ids))
-    # A prompt that was stored without being delivered lost only its last bytes to the kill; none was stored twice.
-    assert set(stored.values()) == {1}
-
-
-def test_a_stopped_postgres_stops_no_traffic_and_loses_nothing(
-    own_collector_on_own_postgres: tuple[Any, Any], teacher: Any
-) -> None:
-    own_collector, postgres = own_collector_on_own_postgres
-    with Traffic(own_collector, teacher) as traffic:
-        traffic.wait_for(20)
-        postgres.stop()
-        before = len(traffic.delivered)
-        traffic.wait_for(before + 60)
-        assert own_collector.health()["status"] == "degraded"
-        own_collector.kill(signal.SIGKILL)
-        own_collector.start()
-        traffic.wait_for(before + 100)
-        postgres.start()
-        traffic.wait_for(len(traffic.delivered) + 10)
-
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and own_collector.health()["status"] != "ok":
-        time.sleep(0.1)
-    own_collector.drain()
-    stored = prompts(own_collector)
-    assert set(traffic.delivered) <= set(stored)
-    assert set(stored.values()) == {1}
+def spool_of(collector: Any) -> Path:
+    return Path(collector.env["FORGE_HOME"]) / "collector" / "spool"
 
 
 def test_a_corrupt_tail_is_skipped_with_a_report(own_collector: Any, teacher: Any) -> None:
-    with Traffic(own_collector, teacher, clients=1) as traffic:
-        traffic.wait_for(5)
+    talk(own_collector, teacher, ["one", "two"])
     own_collector.drain()
     own_collector.kill(signal.SIGKILL)
-    spool = Path(own_collector.env["FORGE_HOME"]) / "collector" / "spool"
-    _, last = segments(spool)[-1]
+    _, last = segments(spool_of(own_collector))[-1]
     with last.open("ab") as file:
         file.write(os.urandom(500))
     own_collector.start()
 
-    with Traffic(own_collector, teacher, clients=1) as more:
-        more.wait_for(3)
+    talk(own_collector, teacher, ["three"])
 
     own_collector.drain()
     assert own_collector.api("GET", "stats")["spool"]["skipped_bytes"] == 500
     assert "spool.skipped" in own_collector.log.read_text()
-    assert set(traffic.delivered) | set(more.delivered) <= set(prompts(own_collector))
+    assert set(prompts(own_collector)) == {"one", "two", "three"}
+
+
+def test_a_corrupt_middle_costs_what_is_corrupt_and_nothing_behind_it(
+    own_collector: Any, teacher: Any, database_url: str
+) -> None:
+    own_collector.kill(signal.SIGKILL)
+    own_collector.env["FORGE_DATABASE_URL"] = f"postgresql+psycopg://nobody@127.0.0.1:{free_port()}/none"
+    own_collector.start()
+    talk(own_collector, teacher, [f"question {number}" for number in range(6)])
+    own_collector.kill(signal.SIGKILL)
+    [(_, path)] = segments(spool_of(own_collector))
+    data = bytearray(path.read_bytes())
+    at = data.index(b"question 3")
+    data[at : at + 10] = os.urandom(10)
+    path.write_bytes(data)
+    own_collector.env["FORGE_DATABASE_URL"] = database_url
+    own_collector.start()
+
+    own_collector.drain()
+
+    assert set(prompts(own_collector)) == {f"question {number}" for number in (0, 1, 2, 4, 5)}
+    assert own_collector.api("GET", "stats")["spool"]["skipped_bytes"] > 0
+
+
+def test_health_and_metrics_say_that_exchanges_wait_and_for_how_long(
+    own_collector: Any, teacher: Any
+) -> None:
+    own_collector.kill(signal.SIGKILL)
+    own_collector.env["FORGE_DATABASE_URL"] = f"postgresql+psycopg://nobody@127.0.0.1:{free_port()}/none"
+    own_collector.start()
+    talk(own_collector, teacher, ["one"])
+    time.sleep(1)
+
+    health = own_collector.health()
+    metrics = httpx2.get(f"{own_collector.url}/forge/metrics").text
+
+    assert health["status"] == "degraded"
+    assert "postgres_down" in health["reasons"]
+    assert health["backlog_bytes"] > 0
+    figures = dict(line.rsplit(" ", 1) for line in metrics.splitlines() if not line.startswith("#"))
+    assert float(figures["forge_collector_postgres_down"]) == 1
+    assert float(figures["forge_collector_spool_backlog_bytes"]) > 0
+    assert float(figures["forge_collector_spool_last_fsync_timestamp_seconds"]) > time.time() - 60
 
 
 def test_a_second_collector_on_the_same_home_is_refused_with_a_reason(own_collector: Any) -> None:
-    import subprocess
-    import sys
-
     second = subprocess.run(
         [sys.executable, "-m", "forge_collector"],
         env={**os.environ, **own_collector.env, "FORGE_COLLECTOR_PORT": str(free_port())},
@@ -175,30 +177,3 @@ def test_the_active_domain_follows_the_registry_and_outlives_it(own_collector: A
 
     own_collector.drain()
     assert own_collector.stored()[0]["domain"] == "nano"
-
-
-class OwnPostgres:
-    def __init__(self, server: Postgres) -> None:
-        self.server = server
-        self.process = server.start()
-
-    def start(self) -> None:
-        self.process = self.server.start()
-
-    def stop(self) -> None:
-        self.process.send_signal(signal.SIGQUIT)
-        self.process.wait(30)
-
-
-@pytest.fixture
-def own_collector_on_own_postgres(own_collector_at: Any) -> Any:
-    with server_folder() as folder:
-        server = Postgres.at(folder / "data", port=free_port(), password="test", log=folder / "postgres.log")
-        postgres = OwnPostgres(server)
-        collector = own_collector_at(server.url("forge"))
-        try:
-            yield collector, postgres
-        finally:
-            collector.end()
-            with stopping(postgres.process):
-                pass

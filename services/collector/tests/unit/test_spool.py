@@ -1,18 +1,32 @@
 """The log on disk: whole frames come back in order, torn ones cost only themselves."""
 
+import errno
 import os
-from collections.abc import Iterator
+import tempfile
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from forge_collector.spool import MAGIC, Position, Spool, SpoolInUse, SpoolReader, segments
+from forge_collector.frames import MAGIC, Position, SpoolReader, framed, segments
+from forge_collector.spool import Spool, SpoolInUse, SpoolUnusable
 
 START = Position()
 
 
-def open_spool(folder: Path, *, limit: int = 1 << 20, segment: int = 1 << 16) -> Spool:
-    return Spool(folder, limit_bytes=limit, segment_bytes=segment, fsync_s=0.001)
+def open_spool(folder: Path, *, limit: int = 1 << 20, segment: int = 1 << 16, reserve: int = 0) -> Spool:
+    return Spool(folder, limit_bytes=limit, segment_bytes=segment, fsync_s=0.001, reserve_bytes=reserve)
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not is_so() and time.monotonic() < deadline:
+        time.sleep(0.002)
+    assert is_so()
 
 
 @pytest.fixture
@@ -160,7 +174,7 @@ def test_a_disk_that_refuses_costs_the_frame_and_nothing_else(
     monkeypatch.undo()
 
     assert spool.append(b"after")
-    assert spool.stats.dropped == {"write_failed_28": 1}
+    assert spool.stats.dropped == {"disk_full": 1}
     assert read_all(spool) == [b"before", b"after"]
     assert spool.stats.skipped_bytes == 0
 
@@ -231,3 +245,205 @@ def test_the_folder_is_nobody_elses_business(tmp_path: Path) -> None:
     assert (tmp_path / "spool").stat().st_mode & 0o077 == 0
     assert segments(tmp_path / "spool")[0][1].stat().st_mode & 0o077 == 0
     spool.close()
+
+
+def refuse(monkeypatch: pytest.MonkeyPatch, call: str, number: int, times: int = 1 << 30) -> None:
+    """`os.<call>` fails so often, then does its work again."""
+    real, left = getattr(os, call), iter(range(times))
+
+    def failing(*args: Any, **kwargs: Any) -> Any:
+        if next(left, None) is None:
+            return real(*args, **kwargs)
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(f"forge_collector.spool.os.{call}", failing)
+
+
+def test_a_new_segment_that_cannot_be_made_costs_the_frame_and_not_the_spool(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = open_spool(tmp_path, segment=100)
+    spool.append(b"x" * 80)
+    refuse(monkeypatch, "open", errno.ENOSPC)
+
+    assert not spool.append(b"lost" * 20)
+    assert spool.refusing == "disk_full"
+    monkeypatch.undo()
+
+    assert spool.append(b"after")
+    assert spool.refusing is None
+    assert spool.stats.dropped == {"disk_full": 1}
+    assert read_all(spool) == [b"x" * 80, b"after"]
+    spool.close()
+
+
+def test_a_full_disk_is_met_with_the_reserve_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool = open_spool(tmp_path, reserve=3 << 20)
+    wait_until(lambda: spool.reserve.left == 3 << 20)
+    refuse(monkeypatch, "write", errno.ENOSPC, times=2)
+
+    assert spool.append(b"kept")
+
+    assert (tmp_path / "reserve").stat().st_size == spool.reserve.left < 3 << 20
+    assert spool.stats.dropped == {}
+    assert read_all(spool) == [b"kept"]
+    spool.close()
+
+
+def test_a_full_disk_is_met_with_the_space_of_what_was_drained(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool.append(b"drained")
+    [(_, drained)] = segments(spool.folder)
+    spool.release(spool.end)
+    refuse(monkeypatch, "write", errno.ENOSPC, times=1)
+
+    assert spool.append(b"kept")
+
+    assert not drained.exists()
+    assert read_all(spool) == [b"kept"]
+    assert spool.bytes_on_disk == sum(path.stat().st_size for _, path in segments(spool.folder))
+
+
+def test_a_disk_that_fails_is_given_a_new_file(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
+    spool.append(b"before")
+    refuse(monkeypatch, "write", errno.EIO, times=1)
+    assert not spool.append(b"lost")
+
+    assert spool.append(b"after")
+
+    assert spool.stats.dropped == {"write_failed_EIO": 1}
+    assert len(segments(spool.folder)) == 2
+    assert read_all(spool) == [b"before", b"after"]
+
+
+def test_after_a_failed_fsync_nothing_more_is_written_to_that_file(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fails = iter([OSError(errno.EIO, "Input/output error")])
+
+    def sync(_: int) -> None:
+        for error in fails:
+            raise error
+
+    monkeypatch.setattr("forge_collector.spool.sync", sync)
+    spool.append(b"unconfirmed")
+    wait_until(lambda: spool.stats.fsync_failures == 1)
+    assert spool.fsync_error is not None
+
+    spool.append(b"confirmed")
+
+    assert len(segments(spool.folder)) == 2
+    wait_until(lambda: spool.fsync_error is None)
+    assert read_all(spool) == [b"unconfirmed", b"confirmed"]
+
+
+def test_a_disk_that_fails_every_fsync_is_not_filled_with_files(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse(monkeypatch, "fdatasync" if hasattr(os, "fdatasync") else "fsync", errno.EIO)
+    for failures in range(1, 6):
+        spool.append(b"x")
+        wait_until(lambda least=failures: spool.stats.fsync_failures >= least)  # type: ignore[misc]
+
+    assert len(segments(spool.folder)) <= 2
+
+
+def test_a_segment_that_the_disk_cannot_read_is_set_aside_and_stops_no_later_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = open_spool(tmp_path, segment=60)
+    for payload in (b"a" * 40, b"b" * 40, b"c" * 40):
+        spool.append(payload)
+    broken = segments(tmp_path)[1][1]
+    real = os.pread
+
+    def pread(fd: int, size: int, at: int) -> bytes:
+        if os.path.sameopenfile(fd, bad):
+            raise OSError(errno.EIO, "Input/output error")
+        return real(fd, size, at)
+
+    with broken.open("rb") as file:
+        bad = file.fileno()
+        monkeypatch.setattr("forge_collector.frames.os.pread", pread)
+        frames = read_all(spool)
+
+    assert frames == [b"a" * 40, b"c" * 40]
+    assert spool.stats.skipped_bytes == 52
+    assert broken.with_suffix(".unreadable").exists()
+    spool.close()
+
+
+def test_a_limit_below_the_size_of_a_segment_does_not_fill_up_for_good(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path, limit=1000, segment=1 << 20)
+    reader = spool.reader(START)
+
+    for _ in range(50):
+        assert spool.append(b"x" * 200)
+        reader.read(10)
+        spool.release(reader.position)
+
+    assert spool.bytes_on_disk <= 1000
+    spool.close()
+
+
+def test_what_was_written_before_a_roll_is_deleted_once_it_is_drained(spool: Spool) -> None:
+    spool.append(b"to be erased")
+    [(_, path)] = segments(spool.folder)
+    reader = spool.reader(START)
+
+    spool.roll()
+    target = spool.end
+    assert reader.read(10) == [b"to be erased"]
+    reader.read(10)
+    spool.release(reader.position)
+
+    assert reader.position >= target
+    assert not path.exists()
+
+
+def test_a_folder_that_cannot_be_written_is_refused_with_a_reason(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+
+    with pytest.raises(SpoolUnusable, match="cannot write to"):
+        open_spool(tmp_path / "file" / "spool")
+
+
+def test_every_fsync_group_is_counted_and_dated(spool: Spool) -> None:
+    spool.append(b"one")
+
+    wait_until(lambda: spool.stats.fsyncs > 0)
+
+    assert spool.stats.last_fsync_at == pytest.approx(time.time(), abs=5)
+
+
+@given(
+    payloads=st.lists(st.binary(max_size=60), min_size=1, max_size=12),
+    damages=st.lists(st.tuples(st.integers(0, 1000), st.binary(min_size=1, max_size=30)), max_size=3),
+)
+@settings(max_examples=150, deadline=None)
+def test_whatever_is_damaged_only_damaged_frames_are_missing(
+    payloads: list[bytes], damages: list[tuple[int, bytes]]
+) -> None:
+    data = bytearray(b"".join(framed(payload) for payload in payloads))
+    hurt = set()
+    for at, junk in damages:
+        begin = at % len(data)
+        for i, byte in enumerate(junk[: len(data) - begin]):
+            if data[begin + i] != byte:
+                data[begin + i] = byte
+                hurt.add(begin + i)
+    whole, at = [], 0
+    for payload in payloads:
+        size = len(framed(payload))
+        if not hurt & set(range(at, at + size)):
+            whole.append(payload)
+        at += size
+
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, f"{1:020d}.seg").write_bytes(data)
+        reader = SpoolReader(Path(folder), START, lambda: Position(1, len(data)))
+        frames = reader.read(1000)
+
+    assert frames == whole
+    assert reader.position == Position(1, len(data))

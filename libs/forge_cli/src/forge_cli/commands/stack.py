@@ -125,6 +125,7 @@ def _loop() -> dict[str, Any]:
         ("pointers", lambda: clients.registry().pointers().pointers),
         ("runs", lambda: clients.registry().runs()[:5]),
         ("workers", lambda: clients.registry().workers()),
+        ("capture", lambda: clients.CollectorClient().health()),
         ("data", lambda: clients.CollectorClient().stats()),
     ):
         try:
@@ -137,6 +138,9 @@ def _loop() -> dict[str, Any]:
 def _show_loop(found: dict[str, Any]) -> None:
     if "domain" in found:
         out.print(f"\nactive domain [bold]{found['domain']}[/]")
+    if "capture" in found:
+        for line in capture_lines(found["capture"]):
+            out.print(line)
     live = [p for p in found.get("pointers", ()) if p.live is not None]
     if live:
         table("domain", "live", rows=[[p.domain, str(p.model)] for p in live])
@@ -148,3 +152,22 @@ def _show_loop(found: dict[str, Any]) -> None:
         )  # fmt: skip
     for line in found.get("unreachable", ()):
         note(line)
+
+
+def capture_lines(health: dict[str, Any]) -> list[str]:
+    """Whether traffic is kept; what was lost since the collector started is never left out."""
+    waiting = f"{health['backlog_bytes'] / 1e6:.1f} MB wait to be stored, the oldest for {health['backlog_s']:.0f} s"
+    is_ok = health["status"] == "ok"
+    lines = ["capture [green]ok[/]" if is_ok else f"capture [bold red]{health['status']}[/] · {waiting}"]
+    lines += [f"  [red]{reason}[/]: {text}" for reason, text in health["reasons"].items()]
+    lost = {reason: count for reason, count in health["lost"].items() if reason != "spool"} | health[
+        "dropped"
+    ]
+    if lost:
+        counted = ", ".join(f"{reason} {count}" for reason, count in lost.items())
+        lines.append(f"  [bold red]{sum(lost.values())} exchanges were not kept[/]: {counted}")
+    if health["rejected"]:
+        lines.append(
+            f"  [yellow]{health['rejected']} records were set aside[/] in rejected.jsonl of the spool's folder"
+        )
+    return lines
