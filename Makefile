@@ -50,4 +50,10 @@ lock: ## Resolve requirements.lock anew from the members' dependencies
 bench-proxy: setup ## CPU per request of the proxy core beside its peers
 	@$(PY) libs/forge_common/bench/proxy_bench.py
 
-.PHONY: help demo up down setup check fmt test test-alone test-cross test-e2e lock bench-proxy
+bench-collector: setup ## Capture: CPU, latency, streams, large bodies, drain, loss (a smoke test: ARGS=--quick)
+	@$(PY) services/collector/bench $(ARGS)
+
+redaction: setup ## What redaction finds, what it wrongly takes, what it costs
+	@$(PY) -m forge_collector redaction
+
+.PHONY: help demo up down setup check fmt test test-alone test-cross test-e2e lock bench-proxy bench-collector redaction

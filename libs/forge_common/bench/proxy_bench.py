@@ -15,9 +15,6 @@ import importlib.util
 import json
 import os
 import shutil
-import signal
-import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -29,6 +26,9 @@ from typing import Any
 import psutil
 import uvloop
 from httptools import HttpRequestParser
+
+from forge_common.local.process import free_port
+from forge_common.testing.peers import cpu_seconds, load_by_wrk, nginx, nginx_path, serving
 
 REPLY = json.dumps(
     {
@@ -191,20 +191,6 @@ def serve_httpx2(port: int, origin: int) -> None:
     serve_asgi(port, lambda _: app)
 
 
-NGINX = """
-worker_processes 1; daemon off; pid {folder}/pid; error_log stderr crit;
-events {{ worker_connections 512; }}
-http {{
-  access_log off; client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
-  fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
-  upstream origin {{ server 127.0.0.1:{origin}; keepalive 64; keepalive_requests 1000000; }}
-  server {{
-    listen 127.0.0.1:{port}; keepalive_requests 1000000;
-    location / {{ proxy_pass http://origin; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_buffering off; }}
-  }}
-}}
-"""
-
 SERVERS: dict[str, Callable[[int, int], None]] = {
     "origin": serve_origin,
     "forge": serve_forge,
@@ -217,16 +203,6 @@ SERVERS: dict[str, Callable[[int, int], None]] = {
 # Running and measuring
 
 
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
-def nginx_path() -> str | None:
-    return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
-
-
 def missing(name: str) -> str | None:
     if name == "nginx" and nginx_path() is None:
         return "nginx is not installed"
@@ -237,56 +213,25 @@ def missing(name: str) -> str | None:
 
 
 @contextmanager
-def serving(name: str, origin: int) -> Iterator[tuple[int, psutil.Process]]:
+def running(name: str, origin: int) -> Iterator[tuple[int, psutil.Process]]:
+    if name == "nginx":
+        with nginx(origin) as peer:
+            yield peer
+        return
     port = free_port()
-    with tempfile.TemporaryDirectory() as folder:
-        if name == "nginx":
-            config = Path(folder, "nginx.conf")
-            config.write_text(NGINX.format(folder=folder, port=port, origin=origin))
-            command = [str(nginx_path()), "-p", folder, "-c", str(config)]
-        else:
-            command = [sys.executable, __file__, "--serve", name, str(port), str(origin)]
-        child = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        try:
-            wait_for(port)
-            yield port, psutil.Process(child.pid)
-        finally:
-            child.send_signal(signal.SIGTERM)
-            child.wait(20)
+    command = [sys.executable, __file__, "--serve", name, str(port), str(origin)]
+    with (
+        tempfile.NamedTemporaryFile(suffix=".log") as log,
+        serving(command, port, log=Path(log.name)) as process,
+    ):
+        yield port, process
 
 
-def wait_for(port: int) -> None:
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        with socket.socket() as sock:
-            if sock.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.05)
-    raise SystemExit(f"nothing listens on port {port}")
-
-
-def cpu_seconds(process: psutil.Process) -> float:
-    times = [each.cpu_times() for each in (process, *process.children(recursive=True))]
-    return sum(each.user + each.system for each in times)
-
-
-WRK = """
-wrk.method = "POST"; wrk.body = [[{body}]]
-{headers}
-done = function(summary) io.write("\\nCOUNT " .. summary.requests .. " " .. summary.errors.status .. "\\n") end
-"""
-
-
-def load_by_wrk(port: int, seconds: float, connections: int) -> tuple[int, int]:
-    headers = "\n".join(f'wrk.headers["{name}"] = "{value}"' for name, value in REQUEST_HEADERS.items())
-    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
-        script.write(WRK.format(body=BODY.decode(), headers=headers))
-        script.flush()
-        url = f"http://127.0.0.1:{port}{PATH}"
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "-s", script.name, url]
-        output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    count, errors = output.rsplit("COUNT", 1)[1].split()
-    return int(count), int(errors)
+def load_by_whatever_is_there(port: int, seconds: float, connections: int) -> tuple[int, int]:
+    if shutil.which("wrk") is None:
+        return load_by_client(port, seconds, connections)
+    url = f"http://127.0.0.1:{port}{PATH}"
+    return load_by_wrk(url, REQUEST_HEADERS, BODY, seconds=seconds, connections=connections)
 
 
 def load_by_client(port: int, seconds: float, connections: int) -> tuple[int, int]:
@@ -314,8 +259,8 @@ def load_by_client(port: int, seconds: float, connections: int) -> tuple[int, in
 
 
 def measure(name: str, origin: int, seconds: float, connections: int) -> dict[str, Any]:
-    load = load_by_wrk if shutil.which("wrk") else load_by_client
-    with serving(name, origin) as (port, process):
+    load = load_by_whatever_is_there
+    with running(name, origin) as (port, process):
         load(port, min(1.0, seconds), connections)
         before, began = cpu_seconds(process), time.monotonic()
         requests, errors = load(port, seconds, connections)
@@ -333,7 +278,7 @@ def measure(name: str, origin: int, seconds: float, connections: int) -> dict[st
 
 def compare(seconds: float, connections: int) -> list[dict[str, Any]]:
     rows = []
-    with serving("origin", 0) as (origin, _):
+    with running("origin", 0) as (origin, _):
         for name in ("nginx", "forge", "forge + tap", "asgi + aiohttp", "asgi + httpx2"):
             reason = missing(name)
             row = (

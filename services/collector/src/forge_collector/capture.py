@@ -12,10 +12,10 @@ from concurrent.futures import Future
 from typing import Concatenate, ParamSpec
 
 from forge_collector.decoding import Decode, make_decoder
-from forge_collector.dialects.dialect import Answered, AnswerReader, Form, Unreadable
-from forge_collector.recorder import Context, Prompt, Recorder, Timing
+from forge_collector.dialects.dialect import Answered, AnswerReader, Form, NoExchange, Unreadable
+from forge_collector.recorder import Context, Prompt, Record, Recorder, Timing
 from forge_common.contracts.base import utc_now
-from forge_common.http.proxy import AbortReason, Header, RequestHead
+from forge_common.http.proxy import AbortReason, Header, Held, RequestHead
 from forge_common.logging import get_logger
 
 log = get_logger()
@@ -24,8 +24,12 @@ P = ParamSpec("P")
 Watching = Callable[Concatenate["Capture", P], None]
 
 OK = 200
-# A larger request is parsed and redacted in a thread, so that other streams do not wait for it.
-BIG_BODY = 256 * 1024
+NO_EXCHANGE = "no_exchange"
+# What is larger is parsed and redacted in a thread, so that other streams do not wait for it. Of a stream this is
+# another size: its events carry a few characters in a few hundred bytes.
+LARGE, LARGE_STREAM = 32 * 1024, 256 * 1024
+# What is larger when it is whole costs milliseconds even to write down.
+HUGE = 1024 * 1024
 
 
 def harmless(method: Watching[P]) -> Watching[P]:
@@ -37,6 +41,8 @@ def harmless(method: Watching[P]) -> Watching[P]:
             return
         try:
             method(self, *args, **kwargs)
+        except NoExchange as error:
+            self.give_up(error.code)
         except Unreadable as error:
             log.info("exchange.unreadable", reason=error.message)
             self.give_up(error.code)
@@ -59,20 +65,23 @@ class Capture:
         self._captured_at, self._started = utc_now(), time.monotonic()
         self._body: list[bytes] = []
         self._awaited: int | None = None
-        self._size = 0
+        self._size = self._asked_size = 0
         self._decode_request: Decode | None = None
         self._prompt: Prompt | Future[Prompt] | None = None
         self._status = 0
         self._first_byte_s: float | None = None
         self._reader: AnswerReader | None = None
         self._decode: Decode | None = None
+        self._large = LARGE
+        self._total_s = 0.0
+        self._record: Record | None = None
         self._is_finished = False
         self.trouble: str | None = None
 
     @harmless
     def on_request_head(self, head: RequestHead) -> None:
         self._awaited = head.content_length
-        self._decode_request = make_decoder(head.get(b"content-encoding"))
+        self._decode_request = make_decoder(head.get(b"content-encoding"), self._recorder.max_bytes)
 
     @harmless
     def on_request_body(self, data: bytes) -> None:
@@ -86,24 +95,30 @@ class Capture:
     def on_response_head(self, status: int, headers: Sequence[Header]) -> None:
         self._read_prompt()
         self._first_byte_s = time.monotonic() - self._started
-        self._status = status
+        self._status, self._asked_size = status, self._size
         if status == OK:
             fields = {name.lower(): value for name, value in headers}
-            self._reader = self._form.reader(fields.get(b"content-type", b"").decode("latin-1"))
-            self._decode = make_decoder(fields.get(b"content-encoding"))
+            content_type = fields.get(b"content-type", b"").decode("latin-1")
+            self._reader = self._form.reader(content_type)
+            self._large = LARGE if content_type.startswith("application/json") else LARGE_STREAM
+            self._decode = make_decoder(fields.get(b"content-encoding"), self._recorder.max_bytes)
 
-    def on_response_body(self, data: bytes) -> None:
-        if self._reader is not None:
-            self._read_answer(data)
-            # Clients leave at a stream's own end mark, before the transfer's: so the exchange must be safe by then.
-            if self._reader is not None and self._reader.is_done:
-                self._finish(self._answered)
+    def on_response_body(self, data: bytes) -> Held | None:
+        if self._reader is None or self._is_finished:
+            return None
+        self._read_answer(data)
+        # Clients leave at a stream's own end mark, before the transfer's: so the exchange must be safe by then.
+        return self._finish(self._answered) if self._reader.is_done else None
 
-    def before_last_byte(self) -> None:
-        self._finish(self._answered)
+    def before_last_byte(self) -> Held | None:
+        return self._finish(self._answered)
 
     def on_abort(self, reason: AbortReason) -> None:
+        if self._is_finished:
+            return
         if self._reader is None:
+            if isinstance(self._prompt, Future):
+                self._prompt.cancel()
             self._recorder.stats.unanswered += 1
             log.info("exchange.unanswered", reason=reason, exchange_id=self._context.exchange_id)
         else:
@@ -119,21 +134,40 @@ class Capture:
     def give_up(self, reason: str) -> None:
         self.trouble, self._body = reason, []
 
-    def _finish(self, answered: Callable[[], Answered]) -> None:
+    def _finish(self, answered: Callable[[], Answered]) -> Held | None:
         if self._is_finished:
-            return
+            return None
+        self._read_prompt()
         self._is_finished = True
-        self._keep(answered)
-        if self.trouble:
-            self._recorder.lose(self.trouble, self._context)
+        self._total_s = time.monotonic() - self._started
+        if self._takes_long() and not self.trouble:
+            return self._recorder.aside(lambda: self._write_down(answered), self._settle)
+        self._write_down(answered)
+        self._settle()
+        return None
+
+    def _takes_long(self) -> bool:
+        is_waiting = isinstance(self._prompt, Future) and not self._prompt.done()
+        return is_waiting or self._size - self._asked_size > self._large or self._size > HUGE
 
     @harmless
-    def _keep(self, answered: Callable[[], Answered]) -> None:
-        self._read_prompt()
+    def _write_down(self, answered: Callable[[], Answered]) -> None:
         prompt = self._prompt.result() if isinstance(self._prompt, Future) else self._prompt
         assert prompt is not None
-        timing = Timing(self._captured_at, self._first_byte_s, time.monotonic() - self._started)
-        self._recorder.keep(self._context, prompt, answered(), self._status, timing)
+        timing = Timing(self._captured_at, self._first_byte_s, self._total_s)
+        self._record = self._recorder.record(self._context, prompt, answered(), self._status, timing)
+
+    def _settle(self) -> None:
+        """In the event loop, as all that counts and appends."""
+        record, self._record = self._record, None
+        if record is not None:
+            self._recorder.keep(record)
+        elif self.trouble == NO_EXCHANGE:
+            self._recorder.stats.unanswered += 1
+        else:
+            self._recorder.lose(self.trouble or "capture_failed", self._context)
+        # Megabytes perhaps, while the reply still trickles to a slow client.
+        self._prompt = self._reader = None
 
     def _answered(self) -> Answered:
         # A refusal of the upstream is an exchange without an answer: its status says so, and it is never trained on.
@@ -148,17 +182,20 @@ class Capture:
 
     @harmless
     def _read_prompt(self) -> None:
-        if self._prompt is not None:
+        if self._prompt is not None or self._is_finished:
             return
-        body, self._body = b"".join(self._body), []
-        if len(body) > BIG_BODY:
-            self._prompt = self._recorder.pool.submit(self._prompt_of, body)
+        if self._size > LARGE or self._decode_request or not self._recorder.is_warm:
+            self._prompt = self._recorder.pool.submit(self._take_prompt)
         else:
-            self._prompt = self._prompt_of(body)
+            self._prompt = self._take_prompt()
 
-    def _prompt_of(self, body: bytes) -> Prompt:
-        asked = self._form.asked(self._decode_request(body) if self._decode_request else body)
-        return self._recorder.prompt(asked, self._context.conversation or asked.conversation)
+    def _take_prompt(self) -> Prompt:
+        # Nobody keeps the body, and what it becomes on the way, longer than it takes to read it.
+        return self._recorder.prompt(self._form.asked(self._take_body()), self._context)
+
+    def _take_body(self) -> bytes:
+        body, self._body = b"".join(self._body), []
+        return self._decode_request(body) if self._decode_request else body
 
     def _measure(self, data: bytes) -> None:
         self._size += len(data)

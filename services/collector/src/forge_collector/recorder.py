@@ -6,26 +6,34 @@ drains the spool validates it.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-import secrets
+import random
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
 
 import orjson
 from pydantic import JsonValue
 
-from forge_collector.dialects.dialect import Answered, Asked, JsonObject
-from forge_collector.redact import Numbering, Numberings, redact_value, suspects
+from forge_collector.continuations import Continuations
+from forge_collector.dialects.dialect import Answered, Asked, JsonObject, as_object, as_objects
+from forge_collector.redact import STRICTEST, Numbering, Numberings, Redactor
+from forge_collector.redaction.scanner import Scanner, scanner
 from forge_collector.spool import Spool
+from forge_common.contracts.domain import RedactionClass
+from forge_common.http.proxy import Held
 from forge_common.logging import get_logger
 
 log = get_logger()
 
+# For what is large. Two, so that something of megabytes does not hold up what takes milliseconds.
+THREADS = 2
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Context:
     """What a request said of itself beside its body."""
 
@@ -38,18 +46,29 @@ class Context:
 
 @dataclass(slots=True)
 class Prompt:
-    """A request, redacted."""
+    """A request, redacted. `is_named`: somebody said which conversation it belongs to."""
 
     asked: Asked
+    domain: str
     conversation: str
-    numbering: Numbering
+    redactor: Redactor
+    is_named: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Timing:
     captured_at: datetime
     first_byte_s: float | None
     total_s: float
+
+
+@dataclass(slots=True)
+class Record:
+    """The JSON of an exchange, redacted."""
+
+    context: Context
+    document: bytes
+    complete: bool
 
 
 @dataclass(slots=True)
@@ -70,60 +89,130 @@ class Recorder:
         spool: Spool,
         active_domain: Callable[[], str],
         *,
+        model_rules: Callable[[str, str | None], str | None] = lambda _upstream, _model: None,
+        redaction: Callable[[str], frozenset[RedactionClass]] = lambda _domain: STRICTEST,
         max_bytes: int,
         later: Callable[[Callable[[], None]], object],
     ) -> None:
         self.max_bytes = max_bytes
         self.later = later
         self.stats = CaptureStats()
-        self.pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="capture")
+        self.pool = ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="capture")
+        self._warming: Future[Scanner] | None = None
+        self._aside: set[Held] = set()
         self._spool = spool
-        self._active_domain = active_domain
-        self._numberings = Numberings()
+        self._active_domain, self._model_rules = active_domain, model_rules
+        self._redaction, self._numberings = redaction, Numberings()
+        self._continuations = Continuations()
 
-    def prompt(self, asked: Asked, conversation: str | None) -> Prompt:
+    def warm_up(self) -> None:
+        """Make the scanner in a thread; what comes until that is done is redacted there as well."""
+        self._warming = self.pool.submit(scanner)
+
+    @property
+    def is_warm(self) -> bool:
+        return self._warming is None or self._warming.done()
+
+    def aside(self, job: Callable[[], None], then: Callable[[], None]) -> Held:
+        """Do `job` in a thread, and `then` in the event loop; the future is done after both. `job` must not raise."""
+        loop = asyncio.get_running_loop()
+        held: Held = loop.create_future()
+        self._aside.add(held)
+
+        def settle(_: object) -> None:
+            try:
+                then()
+            finally:
+                self._aside.discard(held)
+                if not held.done():
+                    held.set_result(None)
+
+        asyncio.wrap_future(self.pool.submit(job), loop=loop).add_done_callback(settle)
+        return held
+
+    async def settled(self) -> None:
+        """Return when all that was set aside so far has been appended."""
+        if self._aside:
+            await asyncio.wait(self._aside)
+
+    def prompt(self, asked: Asked, context: Context) -> Prompt:
         """Redact a request. A conversation that was not named is known by its opening, redacted: no hash of a secret stays."""
+        conversation = context.conversation or asked.conversation
+        if conversation is None and asked.continues:
+            conversation = self._continuations.conversation_after(asked.continues)
+        domain = self.domain_of(context, asked.model)
         numbering = self._numberings.of(conversation) if conversation else Numbering()
-        parts = redacted(
-            {"messages": list(asked.messages), "tools": list(asked.tools or ()), "sampling": asked.sampling},
-            numbering,
-        )
+        redactor = Redactor(self._redaction(domain), numbering)
+        given: JsonObject = {
+            "messages": list(asked.messages),
+            "tools": list(asked.tools or ()),
+            "sampling": asked.sampling,
+        }
+        parts = as_object(redactor(given))
+        is_named = conversation is not None
+        if conversation is None:
+            conversation = derived_conversation(as_objects(parts["messages"]))
+            known = self._numberings.of(conversation, numbering)
+            if known is not numbering and len(numbering):
+                # Spoken of before: the placeholders of then.
+                redactor = Redactor(self._redaction(domain), known)
+                parts = as_object(redactor(given))
         asked.messages, asked.sampling = parts["messages"], parts["sampling"]  # type: ignore[assignment]
         asked.tools = parts["tools"] or None  # type: ignore[assignment]
-        return Prompt(asked, conversation or derived_conversation(asked.messages), numbering)
+        return Prompt(asked, domain, conversation, redactor, is_named)
 
-    def keep(self, context: Context, prompt: Prompt, answered: Answered, status: int, timing: Timing) -> None:
-        """Append the exchange to the spool; count it as kept or lost."""
-        answers = redacted(
-            {"answer": answered.message, "alternatives": list(answered.alternatives)}, prompt.numbering
+    def record(
+        self, context: Context, prompt: Prompt, answered: Answered, status: int, timing: Timing
+    ) -> Record:
+        """The whole exchange, redacted. By any thread."""
+        answers = as_object(
+            prompt.redactor(
+                {
+                    "turns": list(answered.turns),
+                    "answer": answered.message,
+                    "alternatives": list(answered.alternatives),
+                }
+            )
         )
-        facts = self._facts(context, prompt, answered) | {
-            "messages": prompt.asked.messages,
+        facts: dict[str, object] = {
+            **self._facts(context, prompt, answered),
+            "messages": prompt.asked.messages + as_objects(answers["turns"]),
             "tools": prompt.asked.tools,
             "sampling": prompt.asked.sampling,
             "answer": answers["answer"],
             "alternatives": answers["alternatives"] or None,
             "status": status,
-            "captured_at": timing.captured_at.isoformat(),
+            "captured_at": timing.captured_at,
             "first_byte_s": timing.first_byte_s,
             "total_s": timing.total_s,
         }
-        if self._spool.append(orjson.dumps(facts)):
+        if answered.id:
+            self._continuations.remember(answered.id, str(facts["conversation_id"]))
+        return Record(context, orjson.dumps(facts), answered.complete)
+
+    def keep(self, record: Record) -> None:
+        """Append it to the spool; count it as kept or lost. By the event loop's thread."""
+        if self._spool.append(record.document):
             self.stats.kept += 1
-            self.stats.partial += not answered.complete
+            self.stats.partial += not record.complete
         else:
-            self.lose("spool", context)
+            # Not logged one by one: the spool says so, and why, at 1, 2, 4, 8, …
+            self.stats.lost["spool"] = self.stats.lost.get("spool", 0) + 1
 
     def lose(self, reason: str, context: Context) -> None:
         self.stats.lost[reason] = self.stats.lost.get(reason, 0) + 1
         log.warning("exchange.lost", reason=reason, exchange_id=context.exchange_id)
 
+    def domain_of(self, context: Context, model_asked: str | None) -> str:
+        """The request's own word, else the rule for the model that it asks for, else the active domain."""
+        return context.domain or self._model_rules(context.upstream, model_asked) or self._active_domain()
+
     def _facts(self, context: Context, prompt: Prompt, answered: Answered) -> JsonObject:
         return {
             "schema_version": 1,
             "id": context.exchange_id,
-            "domain": context.domain or self._active_domain(),
-            "conversation_id": prompt.conversation,
+            "domain": prompt.domain,
+            "conversation_id": (None if prompt.is_named else answered.conversation) or prompt.conversation,
             "origin": "proxy",
             "dialect": context.dialect,
             "upstream": context.upstream,
@@ -137,11 +226,8 @@ class Recorder:
 
 
 def redacted(value: JsonObject, numbering: Numbering) -> JsonObject:
-    """`value` without secrets; itself where there is nothing to suspect, which is the usual case."""
-    rules = suspects(orjson.dumps(value))
-    clean = redact_value(value, rules, numbering) if rules else value
-    assert isinstance(clean, dict)
-    return clean
+    """`value` without secrets and personal data of any class; itself where there is nothing to redact."""
+    return as_object(Redactor(STRICTEST, numbering)(value))
 
 
 def derived_conversation(messages: list[JsonObject]) -> str:
@@ -153,7 +239,8 @@ def derived_conversation(messages: list[JsonObject]) -> str:
 
 def new_exchange_id() -> str:
     """Ids sort by the millisecond they were made in, so that pages and datasets are in the order of capture."""
-    return f"ex_{time.time_ns() // 1_000_000:012x}{secrets.token_hex(6)}"
+    # Nobody gains by guessing one: no call to the system is worth it.
+    return f"ex_{time.time_ns() // 1_000_000:012x}{random.getrandbits(48):012x}"
 
 
 def content_id(*parts: JsonValue) -> str:

@@ -349,9 +349,10 @@ class ClientConnection(asyncio.Protocol):
         turn, self._turn = self._turn, None
         self._waiting.clear()
         if turn is not None and not turn.is_over:
-            turn.is_over = True
-            if turn.answerer is not None:
-                turn.answerer.on_client_gone(reason)
+            answerer = turn.answerer
+            turn.close()
+            if answerer is not None:
+                answerer.on_client_gone(reason)
 
     def _reset_on_close(self) -> None:
         sock: Any = self._transport.get_extra_info("socket")

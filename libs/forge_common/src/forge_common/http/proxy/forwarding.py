@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from forge_common.errors import DependencyDown
 from forge_common.http.proxy import framing
-from forge_common.http.proxy.messages import AbortReason, Forward, Header, Refuse, Upstream
+from forge_common.http.proxy.messages import AbortReason, Forward, Header, Held, Refuse, Upstream
 from forge_common.http.proxy.turn import Turn, send
 from forge_common.logging import get_logger
 
@@ -39,6 +40,9 @@ class Forwarding:
         "_collected",
         "_connecting",
         "_forward",
+        "_held_bytes",
+        "_held_since",
+        "_holding",
         "_is_chunked",
         "_is_over",
         "_is_own_body",
@@ -49,6 +53,7 @@ class Forwarding:
         "_server",
         "_since",
         "_tap",
+        "_then",
         "_turn",
         "_unsent",
         "_upstream",
@@ -73,6 +78,11 @@ class Forwarding:
         self._reply: tuple[int, bytes, list[Header], dict[bytes, bytes]] | None = None
         self._collected: list[bytes] | None = None
         self._added = b""
+        # The tap's futures that are awaited before anything more is written, and what comes then.
+        self._holding: list[Held] = []
+        self._held_since = 0.0
+        self._held_bytes = 0
+        self._then: Callable[[], None] | None = None
         self._is_over = False
         self._since = server.now()
         self.has_sent_all = False
@@ -148,6 +158,8 @@ class Forwarding:
             self._upstream.transport.pause_reading()
 
     def tick(self, now: float) -> None:
+        if self._holding and now - self._held_since > self._server.limits.hold_s:
+            self._overrun()
         if self._is_over or self._upstream is None or self._turn.connection.is_stalled:
             return
         limits = self._server.limits
@@ -232,6 +244,10 @@ class Forwarding:
     def on_reply_body(self, data: bytes) -> None:
         if self._tap is not None:
             self._watch(self._tap.on_response_body, data)
+        if self._holding:
+            self._held_bytes += len(data)
+            if self._held_bytes > self._server.limits.hold_bytes:
+                self._overrun()
         if self._collected is None:
             self._turn.write(data)
             return
@@ -241,7 +257,8 @@ class Forwarding:
 
     def flush(self) -> None:
         self._since = self._server.now()
-        self._turn.flush()
+        if not self._holding:
+            self._turn.flush()
 
     def on_reply_end(self) -> None:
         self._upstream = None
@@ -249,10 +266,7 @@ class Forwarding:
         if self._collected is not None and refusal is None:
             self._pass_on_collected()
         self._end(None)
-        if refusal is not None:
-            self._turn.refuse(refusal)
-        else:
-            self._turn.end()
+        self._when_free(self._turn.end if refusal is None else partial(self._turn.refuse, refusal))
 
     def on_upstream_lost(self, reason: AbortReason) -> None:
         if self._is_over:
@@ -265,7 +279,7 @@ class Forwarding:
             return
         self._end(reason)
         if self._turn.started:
-            self._turn.cut()
+            self._when_free(self._turn.cut)
         else:
             self._turn.refuse(self._failure(reason))
 
@@ -324,14 +338,47 @@ class Forwarding:
         elif self._tap is not None and reason is not None:
             self._watch(self._tap.on_abort, reason)
 
-    def _watch(self, call: Callable[..., None], *facts: Any) -> None:
+    # The tap
+
+    def _watch(self, call: Callable[..., Held | None], *facts: Any) -> None:
         """A tap that fails is dropped; the traffic goes on."""
         try:
-            call(*facts)
+            held = call(*facts)
         except Exception:
             self._tap = None
             self._server.stats.tap_failures += 1
             log.exception("tap.failed")
+            return
+        if held is not None:
+            self._holding.append(held)
+            self._held_since, self._held_bytes = self._server.now(), 0
+            held.add_done_callback(self._let_go)
+
+    def _when_free(self, then: Callable[[], None]) -> None:
+        if self._holding:
+            self._then = then
+        else:
+            then()
+
+    def _let_go(self, held: Held) -> None:
+        if held in self._holding:
+            self._holding.remove(held)
+            if not self._holding:
+                self._resume()
+
+    def _overrun(self) -> None:
+        """The traffic does not wait any longer."""
+        self._holding.clear()
+        self._server.stats.tap_overruns += 1
+        log.warning("tap.overrun", upstream=self._forward.upstream.host)
+        self._resume()
+
+    def _resume(self) -> None:
+        then, self._then = self._then, None
+        if then is not None:
+            then()
+        elif not self._is_over:
+            self._turn.flush()
 
     def _failure(self, reason: AbortReason) -> Refuse:
         forward = self._forward

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -12,6 +13,7 @@ from forge_common.errors import ForgeError, Invalid
 from forge_common.http.proxy.dialects import Dialect, error_body
 
 Header: TypeAlias = tuple[bytes, bytes]
+Held: TypeAlias = "asyncio.Future[None]"
 
 _PORTS = {"http": 80, "https": 443}
 
@@ -96,7 +98,8 @@ class Tap(Protocol):
     """Watches one exchange. It sees bodies as they pass (still content-encoded, never chunk-framed), each piece before it
     is written on. It must not block. When it raises it is dropped and counted, and the traffic goes on.
 
-    Exactly one of `before_last_byte` and `on_abort` ends it.
+    Exactly one of `before_last_byte` and `on_abort` ends it. Where a tap returns a future, what it was just shown, and all
+    that follows, is written to the client when that is done, or at last after Limits.hold_s.
     """
 
     def on_request_head(self, head: RequestHead) -> None: ...
@@ -106,9 +109,9 @@ class Tap(Protocol):
     def on_response_head(self, status: int, headers: Sequence[Header]) -> None:
         """The final status and headers as the upstream sent them; interim (1xx) ones are not shown."""
 
-    def on_response_body(self, data: bytes) -> None: ...
+    def on_response_body(self, data: bytes) -> Held | None: ...
 
-    def before_last_byte(self) -> None:
+    def before_last_byte(self) -> Held | None:
         """The whole reply is known, and its last byte has not been written to the client."""
 
     def on_abort(self, reason: AbortReason) -> None: ...
@@ -192,6 +195,10 @@ class Limits:
     between_bytes_s: float = 600.0
     client_stall_s: float = 600.0
     """A client that reads nothing for so long is cut off."""
+    hold_s: float = 5.0
+    """A tap that holds a reply back longer is not waited for."""
+    hold_bytes: int = 8 * 1024 * 1024
+    """Nor is it when so much of a reply waits."""
     idle_upstream_s: float = 30.0
     idle_upstreams: int = 64
     """Kept per upstream."""
@@ -205,6 +212,7 @@ class ProxyStats:
     requests: int = 0
     refused: int = 0
     tap_failures: int = 0
+    tap_overruns: int = 0
     upstream_connects: int = 0
     upstream_reuses: int = 0
     stale_retries: int = 0

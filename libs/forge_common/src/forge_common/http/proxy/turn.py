@@ -193,7 +193,7 @@ class Turn:
         if self._chunked:
             self._out.append(framing.LAST_CHUNK)
         self.flush()
-        self.is_over = True
+        self.close()
         self.connection.turn_done(self)
 
     def cut(self) -> None:
@@ -201,8 +201,13 @@ class Turn:
         if self.is_over:
             return
         self.flush()
-        self.is_over = True
+        self.close()
         self.connection.cut(reset=self._until_close)
+
+    def close(self) -> None:
+        """Nothing more is said. Turn and answerer let go of each other, so that bodies do not wait for the collector of cycles."""
+        self.is_over = True
+        self.answerer = None
 
     def refuse(self, refusal: Refuse) -> None:
         """A finished reply. The body is left out for HEAD."""
