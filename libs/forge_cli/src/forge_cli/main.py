@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from forge_cli.commands import data, processes, runs, setup, stack, versions
+from forge_cli.commands import compare, data, processes, runs, setup, stack, versions
 
 app = typer.Typer(
     name="forge",
@@ -19,7 +19,10 @@ app.command()(stack.up)
 app.command()(stack.down)
 app.command()(stack.status)
 app.command()(setup.domain)
+data.app.command()(compare.pairs)
+data.app.command()(compare.shadow)
 app.add_typer(data.app, name="data")
+app.command()(compare.compare)
 app.command()(runs.train)
 app.command("eval")(runs.evaluate)
 app.add_typer(runs.app, name="runs")

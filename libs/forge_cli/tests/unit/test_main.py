@@ -8,8 +8,9 @@ from typer.testing import CliRunner
 from forge_cli.main import app
 
 COMMANDS = [
-    ["init"], ["up"], ["down"], ["status"], ["domain"], ["data"], ["data", "build"], ["train"], ["eval"],
-    ["promote", "1"], ["rollback"], ["serve"], ["worker", "cpu"], ["runs"], ["versions"],
+    ["init"], ["up"], ["down"], ["status"], ["domain"], ["data"], ["data", "build"], ["data", "import"], ["data", "exchanges"],
+    ["data", "feedback"], ["data", "policy"], ["data", "assign"], ["train"], ["eval"],
+    ["promote", "1"], ["compare", "x"], ["data", "pairs"], ["data", "shadow"], ["rollback"], ["serve"], ["worker", "cpu"], ["runs"], ["versions"],
 ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""`python -m forge_collector [serve|worker|migrate]`."""
+"""`python -m forge_collector [serve|worker|migrate|redaction]`."""
 
 from __future__ import annotations
 
@@ -17,14 +17,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="forge_collector", description="Data in: capture, curate, datasets."
     )
-    parser.add_argument("command", nargs="?", choices=("serve", "worker", "migrate"), default="serve")
+    parser.add_argument(
+        "command", nargs="?", choices=("serve", "worker", "migrate", "redaction"), default="serve"
+    )
     command = parser.parse_args().command
+    if command == "redaction":
+        _redaction()
+        return
     settings = Settings()
     configure("collector", settings)
     try:
         {"serve": _serve, "worker": _worker, "migrate": _migrate}[command](settings)
     except ForgeError as error:
         raise SystemExit(str(error)) from None
+
+
+def _redaction() -> None:
+    """What is found and what it costs; needs no settings and no services."""
+    from forge_collector.redaction.table import print_table
+
+    if not print_table():
+        raise SystemExit("redaction misses its floors")
 
 
 def _serve(settings: Settings) -> None:

@@ -21,6 +21,7 @@ def create_app(collector: Collector) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         collector.start()
         yield
+        await collector.recorder.settled()
         await asyncio.to_thread(collector.stop)
 
     app = create_service(

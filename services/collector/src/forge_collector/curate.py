@@ -10,13 +10,17 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 from forge_collector.benchmark_overlap import Benchmark, digest
-from forge_common.contracts.dataset import DatasetRow, FilterCount
+from forge_collector.patterns import Teacher
+from forge_collector.policy import Policy, Rule
+from forge_common.contracts.dataset import DatasetRow, FilterCount, RuleCount
 from forge_common.contracts.domain import DataRules
-from forge_common.contracts.exchange import Exchange, Message
+from forge_common.contracts.exchange import Exchange, Message, Origin
 
 OK = 200
+INELIGIBLE = "ineligible_teacher"
 _FINISHED = frozenset({"stop", "tool_calls", "function_call", "end_turn", "stop_sequence", "tool_use", None})
 # Only at the beginning: an answer that speaks of refusals later on is none.
 _REFUSAL_WINDOW = 200
@@ -35,6 +39,7 @@ class Candidate:
     exchange: Exchange
     thumb: int | None = None
     corrected: str | None = None
+    stored_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,51 +51,104 @@ class Sample:
     prompt: str
     answer: str
     has_calls: bool
+    # Our own model's, and nobody said that it is good.
+    is_own: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Curated:
-    """`seen` candidates went in; `dropped` says why some did not come out. Rows are in the order of the candidates."""
+    """`seen` candidates went in; `dropped` says why some did not come out. Rows are in the order of the candidates.
+
+    `policy` counts the candidates that each rule on teachers decided; `seen_until` is when the newest was stored.
+    """
 
     train: tuple[DatasetRow, ...]
     valid: tuple[DatasetRow, ...]
     seen: int
     dropped: tuple[FilterCount, ...]
     conversations: int
+    policy: tuple[RuleCount, ...] = ()
+    seen_until: datetime | None = None
 
 
 Check = Callable[[Sample], str | None]
 
 
 def curate(
-    candidates: Iterable[Candidate], rules: DataRules, *, benchmark: Benchmark | None = None, seed: int = 0
+    candidates: Iterable[Candidate],
+    rules: DataRules,
+    *,
+    benchmark: Benchmark | None = None,
+    seed: int = 0,
+    policy: Policy | None = None,
+    own: str | None = None,
 ) -> Curated:
-    """Filter, deduplicate, exclude the benchmark, split by conversation."""
+    """Filter, leave out who may not be trained on, deduplicate, exclude the benchmark, split by conversation.
+
+    `own` is the prefix of the domain's own models: what they answered for comparison alone is left out unless a person
+    preferred it, and of two answers to one prompt the other one's stays.
+    """
     dropped: Counter[str] = Counter()
     samples: list[Sample] = []
     checks = _sample_checks(rules, benchmark)
-    seen = 0
+    teachers = Teachers(policy or Policy())
+    seen, seen_until = 0, None
     for candidate in candidates:
         seen += 1
-        reason = _exchange_reason(candidate)
-        if reason is None:
-            sample = _sample(candidate)
-            reason = next((found for check in checks if (found := check(sample))), None)
-            if reason is None:
-                samples.append(sample)
-        if reason is not None:
-            dropped[reason] += 1
-    kept = _without_superseded(samples)
-    if len(kept) < len(samples):
-        dropped["superseded"] = len(samples) - len(kept)
+        seen_until = max(filter(None, (seen_until, candidate.stored_at)), default=None)
+        found = _examined(candidate, teachers, checks, own)
+        if isinstance(found, Sample):
+            samples.append(found)
+        else:
+            dropped[found] += 1
+    # Only now is it known whose answers are refused; and a refused row must not be the first of two that are the same.
+    kept = _passing(samples, teachers.in_history, dropped)
+    if rules.dedup_by_hash:
+        firsts = _passing(sorted(kept, key=lambda sample: sample.is_own), _Duplicates(), dropped)
+        sources = {sample.row.source for sample in firsts}
+        kept = [sample for sample in kept if sample.row.source in sources]
+    unrepeated = _without_superseded(kept)
+    dropped["superseded"] += len(kept) - len(unrepeated)
+    kept = unrepeated
     train, valid = split(kept, rules.valid_fraction, seed)
     return Curated(
         train=tuple(sample.row for sample in train),
         valid=tuple(sample.row for sample in valid),
         seen=seen,
-        dropped=tuple(FilterCount(reason=reason, rows=rows) for reason, rows in sorted(dropped.items())),
+        dropped=tuple(
+            FilterCount(reason=reason, rows=rows) for reason, rows in sorted(dropped.items()) if rows
+        ),
         conversations=len({sample.conversation for sample in kept}),
+        policy=teachers.counts(),
+        seen_until=seen_until,
     )
+
+
+def _examined(
+    candidate: Candidate, teachers: Teachers, checks: Iterable[Check], own: str | None
+) -> Sample | str:
+    """The sample, or the reason that there is none."""
+    reason = teachers.reason(candidate) or _exchange_reason(candidate)
+    if reason is not None:
+        return reason
+    sample = _sample(candidate, own)
+    if sample.is_own and candidate.exchange.origin is Origin.COMPARE:
+        return "own_answer"
+    return _first_reason(sample, checks) or sample
+
+
+def _first_reason(sample: Sample, checks: Iterable[Check]) -> str | None:
+    return next((reason for check in checks if (reason := check(sample))), None)
+
+
+def _passing(samples: Iterable[Sample], check: Check, dropped: Counter[str]) -> list[Sample]:
+    kept: list[Sample] = []
+    for sample in samples:
+        if reason := check(sample):
+            dropped[reason] += 1
+        else:
+            kept.append(sample)
+    return kept
 
 
 def split(samples: Sequence[Sample], valid_fraction: float, seed: int) -> tuple[list[Sample], list[Sample]]:
@@ -110,19 +168,61 @@ def split(samples: Sequence[Sample], valid_fraction: float, seed: int) -> tuple[
     )
 
 
+class Teachers:
+    """Who answered, and whether the policy lets their answers be trained on."""
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._decided: Counter[Rule] = Counter()
+        self._refused: set[bytes] = set()
+
+    def reason(self, candidate: Candidate) -> str | None:
+        """A correction is a person's own text, whoever answered first."""
+        exchange = candidate.exchange
+        rule = self._policy.rule(Teacher.of(exchange))
+        self._decided[rule] += 1
+        if rule.eligible:
+            return None
+        answers = (exchange.answer, *(exchange.alternatives or ()))
+        self._refused.update(_spoken(exchange.conversation_id, answer) for answer in answers)
+        return None if candidate.corrected else INELIGIBLE
+
+    def in_history(self, sample: Sample) -> str | None:
+        """The reason, when an earlier turn is an answer that may not be trained on: trainers learn every answer in a row."""
+        is_refused = bool(self._refused) and any(
+            _spoken(sample.conversation, message) in self._refused
+            for message in sample.row.messages[:-1]
+            if message.role == "assistant"
+        )
+        return INELIGIBLE if is_refused else None
+
+    def counts(self) -> tuple[RuleCount, ...]:
+        """In the order of the rules."""
+        return tuple(
+            RuleCount(
+                rule=rule.name, source=rule.source, eligible=rule.eligible, reason=rule.reason, exchanges=n
+            )
+            for rule in self._policy.rules
+            if (n := self._decided[rule])
+        )
+
+
+def _spoken(conversation: str, message: Message) -> bytes:
+    return digest(conversation, message.text(), str(message.tool_calls or ""))
+
+
 def _exchange_reason(candidate: Candidate) -> str | None:
     exchange = candidate.exchange
-    if exchange.status != OK:
-        return "status"
-    if not exchange.complete:
-        return "incomplete"
-    if exchange.finish_reason not in _FINISHED:
-        return "finish_reason"
-    if candidate.thumb == -1 and not candidate.corrected:
-        return "thumb_down"
-    if exchange.messages[-1].role == "assistant":
-        return "prefilled"
-    return None
+    reasons = {
+        "status": exchange.status != OK,
+        "incomplete": not exchange.complete,
+        "finish_reason": exchange.finish_reason not in _FINISHED,
+        "thumb_down": candidate.thumb == -1 and not candidate.corrected,
+        "prefilled": exchange.messages[-1].role == "assistant",
+        # The upstream kept the earlier turns: the model saw more than was captured.
+        "history_unknown": bool(exchange.sampling.get("previous_response_id")),
+    }
+    return next((reason for reason, holds in reasons.items() if holds), None)
 
 
 def _sample_checks(rules: DataRules, benchmark: Benchmark | None) -> list[Check]:
@@ -135,8 +235,6 @@ def _sample_checks(rules: DataRules, benchmark: Benchmark | None) -> list[Check]
     ]
     if benchmark is not None:
         checks.append(lambda sample: _benchmark(sample, benchmark, same_family=rules.allow_same_family))
-    if rules.dedup_by_hash:
-        checks.append(_Duplicates())
     return checks
 
 
@@ -195,7 +293,7 @@ def _without_superseded(samples: list[Sample]) -> list[Sample]:
     return [s for s in samples if digest(_conversation_text(s.row.messages)) not in repeated]
 
 
-def _sample(candidate: Candidate) -> Sample:
+def _sample(candidate: Candidate, own: str | None) -> Sample:
     exchange = candidate.exchange
     answer = exchange.answer
     if candidate.corrected:
@@ -204,7 +302,13 @@ def _sample(candidate: Candidate) -> Sample:
         messages=(*exchange.messages, answer), source=exchange.id, group=exchange.task_type or "domain"
     )
     prompt = next((m.text() for m in reversed(exchange.messages) if m.role == "user"), "")
-    return Sample(row, exchange.conversation_id, prompt, answer.text(), bool(answer.tool_calls))
+    is_own = candidate.thumb != 1 and not candidate.corrected and _is_own(exchange, own)
+    return Sample(row, exchange.conversation_id, prompt, answer.text(), bool(answer.tool_calls), is_own)
+
+
+def _is_own(exchange: Exchange, own: str | None) -> bool:
+    names = (exchange.model_asked or "", exchange.model_served or "")
+    return own is not None and any(name.partition(":")[0] == own for name in names)
 
 
 def _conversation_text(messages: Sequence[Message]) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
+from sqlmodel import Session
 
-from forge_collector import repository
+from forge_collector import repository, rules_table
 from forge_collector.benchmark_overlap import Benchmark
 from forge_collector.curate import Curated, curate
 from forge_common.artifacts import ArtifactClient
-from forge_common.contracts.base import ArtifactRef, Sha256
+from forge_common.contracts.base import ArtifactRef, RunId, Sha256
 from forge_common.contracts.dataset import DatasetManifest, DatasetRow
 from forge_common.contracts.domain import DomainDocument
 from forge_common.contracts.exchange import Origin
@@ -20,6 +21,8 @@ from forge_common.errors import Conflict
 
 KIND = "dataset"
 ROWS = "dataset-rows"
+# Held while a dataset is stored and while exchanges are erased, so that no dataset gets a row that was just erased.
+DATASETS_LOCK = text("select pg_advisory_xact_lock(hashtext('collector.datasets'))")
 Report = Callable[[Progress], None]
 
 
@@ -34,6 +37,10 @@ class DatasetTooSmall(Conflict):
         self.have, self.need, self.domain = have, need, domain
 
 
+class ExchangesErased(Conflict):
+    """The dataset would have kept what somebody has just had erased."""
+
+
 def build(
     engine: Engine,
     artifacts: ArtifactClient,
@@ -42,6 +49,7 @@ def build(
     benchmark: Sha256 | None,
     seed: int = 0,
     origins: Sequence[Origin] = (),
+    run_id: RunId | None = None,
     report: Report = lambda _: None,
 ) -> tuple[ArtifactRef, DatasetManifest]:
     """Curate what was captured for `domain` and store it as an artifact. The same data give the same hash.
@@ -52,15 +60,33 @@ def build(
     report(Progress(message="reading exchanges"))
     with session_scope(engine) as session:
         curated = curate(
-            repository.candidates(session, domain.id, origins), domain.data, benchmark=excluded, seed=seed
+            repository.candidates(session, domain.id, origins),
+            domain.data,
+            benchmark=excluded,
+            seed=seed,
+            policy=rules_table.policy(session),
+            own=domain.model_prefix,
         )
     _check_size(curated, domain)
     report(Progress(message="storing rows", metrics={"train_rows": len(curated.train), "seen": curated.seen}))
     manifest = _manifest(artifacts, domain, curated, benchmark, seed)
     ref = artifacts.push_bytes(manifest.model_dump_json().encode(), KIND)
+    sources = [row.source for row in (*curated.train, *curated.valid)]
     with session_scope(engine) as session:
-        repository.save_dataset(session, ref.sha256, ref.size, manifest)
+        repository.save_dataset(session, ref, manifest, seen_until=curated.seen_until, run_id=run_id)
+        save_members(session, ref, sources)
     return ref, manifest
+
+
+def save_members(session: Session, ref: ArtifactRef, sources: Sequence[str]) -> None:
+    """Note whom the rows come from. Raises ExchangesErased when some were erased since they were read."""
+    session.connection().execute(DATASETS_LOCK)
+    gone = len(set(sources)) - repository.add_members(session, ref.sha256, sources)
+    if gone:
+        raise ExchangesErased(
+            f"{gone} of the dataset's exchanges were erased while it was being built",
+            fix="build it again: they are left out",
+        )
 
 
 def _check_size(curated: Curated, domain: DomainDocument) -> None:
@@ -86,6 +112,7 @@ def _manifest(
         seed=seed,
         benchmark=benchmark,
         same_family_allowed=domain.data.allow_same_family,
+        policy=curated.policy,
     )
 
 

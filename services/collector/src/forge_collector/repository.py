@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from typing import Any, cast
 
 from pydantic import Field
-from sqlalchemy import ColumnElement, CursorResult, func, text
-from sqlalchemy.dialects.postgresql import distinct_on, insert
+from sqlalchemy import ColumnElement, CursorResult, func, or_, text, tuple_
+from sqlalchemy.dialects.postgresql import insert
 from sqlmodel import Session, col, select
 
 from forge_collector.curate import Candidate
-from forge_collector.models import SCHEMA, DatasetRecord, ExchangeRow, FeedbackRow, SpoolPosition
-from forge_collector.spool import Position
-from forge_common.contracts.base import Contract, Moment, utc_now
+from forge_collector.feedback import last_words
+from forge_collector.frames import Position
+from forge_collector.models import SCHEMA, DatasetMember, DatasetRecord, ExchangeRow, SpoolPosition
+from forge_collector.task_type import labelled
+from forge_common.contracts.base import ArtifactRef, Contract, Moment, RunId, utc_now
 from forge_common.contracts.dataset import DatasetManifest
 from forge_common.contracts.exchange import Exchange, Origin
+from forge_common.errors import NotFound
+
+Row = dict[str, Any]
 
 FETCH = 500
+MEMBERS_AT_ONCE = 10_000
+# Of a model's or an upstream's name as far as it is searched and counted by.
+LONGEST_NAME = 200
 _COLUMNS = {
     "id": "text",
     "captured_at": "timestamptz",
@@ -28,10 +38,13 @@ _COLUMNS = {
     "model_asked": "text",
     "model_served": "text",
     "finish_reason": "text",
-    "status": "int",
+    "status": "int4",
     "complete": "bool",
     "prompt_tokens": "bigint",
     "completion_tokens": "bigint",
+    "pair_of": "text",
+    "upstream": "text",
+    "task_type": "text",
     "document": "text",
     "stored_at": "timestamptz",
 }
@@ -42,15 +55,37 @@ _INSERT = text(
     + ") on conflict (id) do nothing"
 )
 
+_COPY = f"copy {SCHEMA}.exchanges ({', '.join(_COLUMNS)}) from stdin (format binary)"
+# A batch's segments are deleted after its commit; a database that confirms commits early would lose them in a crash.
+_DURABLE = text(
+    "select set_config('synchronous_commit', 'on', true) where current_setting('synchronous_commit') = 'off'"
+)
+
+_id, _captured_at, _hour = col(ExchangeRow.id), col(ExchangeRow.captured_at), col(ExchangeRow.hour)
+
+
+class ExchangeUnknown(NotFound):
+    """No exchange of that id is stored."""
+
+    def __init__(self, exchange_id: str) -> None:
+        super().__init__(
+            f"there is no exchange {exchange_id[:80]!r}", fix="`forge data exchanges` lists what was captured"
+        )
+
 
 class ExchangeFilter(Contract):
-    """None does not filter. Pages go backwards in time: `before` is the id that the last page ended with."""
+    """None does not filter. Pages go backwards in time: `before` is the id that the last page ended with.
+
+    `model` is a part of the name asked for or served, or with `*` and `?` the whole of it.
+    """
 
     domain: str | None = None
     origin: Origin | None = None
     conversation: str | None = None
     since: Moment | None = None
     complete: bool | None = None
+    model: str | None = None
+    task_type: str | None = None
     before: str | None = None
     limit: int = Field(default=50, ge=1, le=500)
 
@@ -60,93 +95,147 @@ class ExchangeFilter(Contract):
             ExchangeRow.origin: self.origin,
             ExchangeRow.conversation_id: self.conversation,
             ExchangeRow.complete: self.complete,
+            ExchangeRow.task_type: self.task_type,
         }
         conditions = [col(column) == value for column, value in equal.items() if value is not None]
         if self.since is not None:
             conditions.append(col(ExchangeRow.captured_at) >= self.since)
-        if self.before is not None:
-            conditions.append(col(ExchangeRow.id) < self.before)
+        if self.model:
+            names = (col(ExchangeRow.model_served), col(ExchangeRow.model_asked))
+            conditions.append(or_(*(name.ilike(_like(self.model)) for name in names)))
         return conditions
 
 
 def insert_exchanges(session: Session, exchanges: Iterable[Exchange]) -> int:
     """Store what is not there yet, by id; returns how many were new."""
-    rows = [_row(exchange) for exchange in exchanges]
-    if not rows:
+    return insert_rows(
+        session,
+        (exchange_row(exchange, exchange.model_dump_json(exclude_none=True)) for exchange in exchanges),
+    )
+
+
+def insert_rows(session: Session, rows: Iterable[Row]) -> int:
+    """The same for `exchange_row`s."""
+    found = list(rows)
+    if not found:
         return 0
-    columns = {name: [row[name] for row in rows] for name in _COLUMNS}
+    columns = {name: [row[name] for row in found] for name in _COLUMNS}
     return cast("CursorResult[Any]", session.connection().execute(_INSERT, columns)).rowcount
 
 
+def copy_rows(session: Session, rows: Iterable[Row]) -> int:
+    """The same, several times as fast, of rows of which none is there yet; Postgres stores while `rows` are still being made.
+
+    Raises psycopg's own errors: UniqueViolation when one of them is there.
+    """
+    cursor = session.connection().connection.cursor()
+    with cursor.copy(_COPY) as copy:
+        copy.set_types(list(_COLUMNS.values()))
+        for row in rows:
+            copy.write_row([row[name] for name in _COLUMNS])
+    return int(cursor.rowcount)
+
+
+def require_durable_commit(session: Session) -> None:
+    """This transaction is on disk when its commit returns, whatever the server's default is."""
+    session.connection().execute(_DURABLE)
+
+
 def find_exchanges(session: Session, where: ExchangeFilter, limit: int) -> list[Exchange]:
-    """Newest first."""
+    """Newest first. Raises ExchangeUnknown when the page before ended with an exchange that is gone."""
+    conditions = where.conditions()
+    if where.before is not None:
+        last = session.get(ExchangeRow, where.before)
+        if last is None:
+            raise ExchangeUnknown(where.before)
+        # The hour says nothing new, except to the planner.
+        conditions += [tuple_(_captured_at, _id) < (last.captured_at, last.id), _hour <= last.hour]
+    # With a domain its own index is in this order; without one the index of hours is, and an hour is sorted quickly.
+    hours = () if where.domain else (_hour.desc(),)
     statement = (
         select(ExchangeRow.document)
-        .where(*where.conditions())
-        .order_by(col(ExchangeRow.id).desc())
+        .where(*conditions)
+        .order_by(*hours, _captured_at.desc(), _id.desc())
         .limit(limit)
     )
     return [Exchange.model_validate_json(document) for document in session.exec(statement)]
 
 
+def find_exchange(session: Session, exchange_id: str) -> Exchange:
+    """Raises ExchangeUnknown."""
+    row = session.get(ExchangeRow, exchange_id)
+    if row is None:
+        raise ExchangeUnknown(exchange_id)
+    return Exchange.model_validate_json(row.document)
+
+
 def candidates(session: Session, domain: str, origins: Sequence[Origin] = ()) -> Iterator[Candidate]:
-    """Everything of a domain in the order of ids, with its newest feedback."""
-    newest = (
-        select(FeedbackRow.exchange_id, FeedbackRow.thumb, FeedbackRow.corrected)
-        .where(col(FeedbackRow.thumb).is_not(None) | col(FeedbackRow.corrected).is_not(None))
-        .ext(distinct_on(col(FeedbackRow.exchange_id)))
-        .order_by(col(FeedbackRow.exchange_id), col(FeedbackRow.id).desc())
-        .subquery()
-    )
+    """Everything of a domain in the order of ids, with what a person thinks of it."""
+    words = last_words()
     statement = (
-        select(ExchangeRow.document, newest.c.thumb, newest.c.corrected)
-        .join(newest, newest.c.exchange_id == ExchangeRow.id, isouter=True)
+        select(ExchangeRow.document, ExchangeRow.stored_at, words.c.thumb, words.c.corrected)
+        .join(words, words.c.exchange_id == ExchangeRow.id, isouter=True)
         .where(ExchangeRow.domain == domain)
         # Under the C collation ids sort the same on every machine.
-        .order_by(col(ExchangeRow.id).collate("C"))
+        .order_by(_id.collate("C"))
         .execution_options(yield_per=FETCH)
     )
     if origins:
         statement = statement.where(col(ExchangeRow.origin).in_(origins))
-    for document, thumb, corrected in session.exec(statement):
-        yield Candidate(Exchange.model_validate_json(document), thumb, corrected)
+    for document, stored_at, thumb, corrected in session.exec(statement):
+        yield Candidate(Exchange.model_validate_json(document), thumb, corrected, stored_at)
 
 
-def counts(session: Session) -> list[tuple[str, str, int, int]]:
-    """Domain, origin, exchanges, of them incomplete."""
-    statement = (
-        select(
-            ExchangeRow.domain,
-            ExchangeRow.origin,
-            func.count(),
-            func.count().filter(~col(ExchangeRow.complete)),
-        )
-        .group_by(ExchangeRow.domain, ExchangeRow.origin)
-        .order_by(ExchangeRow.domain, ExchangeRow.origin)
-    )
-    return [(domain, origin, total, partial) for domain, origin, total, partial in session.exec(statement)]
-
-
-def add_feedback(session: Session, row: FeedbackRow) -> None:
-    session.add(row)
-    session.flush()
-
-
-def save_dataset(session: Session, sha256: str, size: int, manifest: DatasetManifest) -> None:
-    """The same dataset built twice is one row."""
+def save_dataset(
+    session: Session,
+    ref: ArtifactRef,
+    manifest: DatasetManifest,
+    *,
+    seen_until: datetime | None,
+    run_id: RunId | None = None,
+) -> None:
+    """The same dataset built twice is one row, which knows the later time and the later run."""
     values = {
-        "sha256": sha256,
+        "sha256": ref.sha256,
         "domain": manifest.domain,
-        "size": size,
+        "size": ref.size,
         "manifest": manifest.model_dump(mode="json"),
+        "seen_until": seen_until,
+        "run_id": run_id,
         "created_at": utc_now(),
     }
-    session.connection().execute(insert(DatasetRecord).values(values).on_conflict_do_nothing())
+    statement = insert(DatasetRecord).values(values)
+    seen, run = col(DatasetRecord.seen_until), col(DatasetRecord.run_id)
+    later = {
+        "seen_until": func.greatest(seen, statement.excluded.seen_until),
+        "run_id": func.coalesce(statement.excluded.run_id, run),
+    }
+    session.connection().execute(statement.on_conflict_do_update(index_elements=["sha256"], set_=later))
+
+
+def add_members(session: Session, dataset: str, exchange_ids: Sequence[str]) -> int:
+    """Note those of the exchanges that are still there as members; returns how many are."""
+    wanted, count = sorted(set(exchange_ids)), 0
+    # A statement takes 65,535 parameters at most.
+    for start in range(0, len(wanted), MEMBERS_AT_ONCE):
+        batch = wanted[start : start + MEMBERS_AT_ONCE]
+        there = session.exec(select(ExchangeRow.id).where(col(ExchangeRow.id).in_(batch))).all()
+        rows = [{"dataset": dataset, "exchange_id": exchange_id} for exchange_id in there]
+        if rows:
+            session.connection().execute(insert(DatasetMember).on_conflict_do_nothing(), rows)
+        count += len(there)
+    return count
 
 
 def find_dataset(session: Session, sha256: str) -> DatasetManifest | None:
     record = session.get(DatasetRecord, sha256)
     return DatasetManifest.model_validate(record.manifest) if record else None
+
+
+def datasets_with(session: Session, exchange_id: str) -> Sequence[str]:
+    """Hashes of the datasets that have a row made from the exchange."""
+    statement = select(DatasetMember.dataset).where(DatasetMember.exchange_id == exchange_id)
+    return session.exec(statement.order_by(col(DatasetMember.dataset))).all()
 
 
 def spool_position(session: Session, spool: str) -> Position:
@@ -174,22 +263,27 @@ def check(session: Session) -> None:
     session.connection().execute(text("select 1 from collector.spool_position limit 1"))
 
 
-def _row(exchange: Exchange) -> dict[str, Any]:
+def exchange_row(exchange: Exchange, document: str) -> Row:
+    """The columns of an exchange; `document` is its JSON. One without a task type gets it here, in both."""
+    task_type, document = labelled(exchange, document)
     return {
         "id": exchange.id,
         "captured_at": exchange.captured_at,
-        "domain": exchange.domain,
-        "conversation_id": exchange.conversation_id,
+        "domain": _plain(exchange.domain),
+        "conversation_id": _plain(exchange.conversation_id),
         "origin": exchange.origin.value,
         "dialect": exchange.dialect,
-        "model_asked": _plain(exchange.model_asked),
-        "model_served": _plain(exchange.model_served),
+        "model_asked": _name(exchange.model_asked),
+        "model_served": _name(exchange.model_served),
         "finish_reason": _plain(exchange.finish_reason),
         "status": exchange.status,
         "complete": exchange.complete,
         "prompt_tokens": exchange.usage.prompt_tokens,
         "completion_tokens": exchange.usage.completion_tokens,
-        "document": exchange.model_dump_json(exclude_none=True),
+        "pair_of": _plain(exchange.pair_of),
+        "upstream": _name(exchange.upstream),
+        "task_type": _name(task_type),
+        "document": document,
         "stored_at": utc_now(),
     }
 
@@ -197,3 +291,14 @@ def _row(exchange: Exchange) -> dict[str, Any]:
 def _plain(value: str | None) -> str | None:
     # Postgres stores no NUL in text; the document has the original.
     return value.replace("\0", "") if value else value
+
+
+def _name(value: str | None) -> str | None:
+    # Nor an entry of some 2 KB in an index.
+    return value.replace("\0", "")[:LONGEST_NAME] if value else value
+
+
+def _like(model: str) -> str:
+    plain = re.sub(r"([%_\\])", r"\\\1", model)
+    glob = plain.replace("*", "%").replace("?", "_")
+    return glob if glob != plain else f"%{plain}%"

@@ -20,14 +20,14 @@ from forge_common.http.proxy import Dialect as ErrorDialect
 
 OWN_API = "/forge"
 _PREFIXES = re.compile(rb"(?:/k/(?P<key>[^/?]+))?(?:/d/(?P<domain>[^/?]+))?")
-_NAMED = re.compile(rb"/(?P<name>openai|anthropic|ollama|engie)(?P<rest>[/?].*)")
+_NAMED = re.compile(rb"/(?P<name>openai|anthropic|ollama|engie)(?P<rest>(?:[/?].*)?)\Z")
 # By the longest path that fits; `/v1` and `/api` are Anthropic's as well, and its clients say so in a header.
 _OWNERS = (
     (re.compile(rb"/v1/messages(?![^/?])"), "anthropic"),
     (re.compile(rb"/v1/sessions(?![^/?])|/(?:invoke(?:/stream)?|status|cancel|health)(?:\?|$)"), "engie"),
     (re.compile(rb"/api/"), "ollama"),
     (re.compile(rb"/v1(?![^/?])"), "openai"),
-    (re.compile(rb"/(?:\?|$)"), "anthropic"),
+    (re.compile(rb"/?(?:\?|$)"), "anthropic"),
 )
 _ANTHROPIC_TOO = frozenset({"openai", "ollama"})
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -123,6 +123,9 @@ def _owner(head: RequestHead, target: bytes) -> str | None:
     name = next((name for pattern, name in _OWNERS if pattern.match(target)), None)
     if name in _ANTHROPIC_TOO and (head.get(b"anthropic-version") or head.get(b"anthropic-beta")):
         return "anthropic"
+    # Both look whether anybody is at the root; only Ollama's own clients say that they are its.
+    if name == "anthropic" and (head.get(b"user-agent") or b"").startswith(b"ollama"):
+        return "ollama"
     return name
 
 

@@ -203,6 +203,12 @@ class RegistryHandler(Handler):
         path = self.path.partition("?")[0]
         if path == "/v1/pointers":
             self.send(200, json.dumps(self.server.pointers(self.path)).encode())
+        elif path == "/v1/domains":
+            self.send(200, json.dumps(list(self.server.domains.values())).encode())
+        elif path.endswith("/versions"):
+            self.send(200, json.dumps(self.server.versions.get(path.split("/")[3], [])).encode())
+        elif path == "/v1/runs" and self.server.runs is not None:
+            self.send(200, json.dumps(self.server.runs).encode())
         elif path.startswith("/v1/domains/"):
             self.send(200, json.dumps(self.server.domains[path.rpartition("/")[2]]).encode())
         else:
@@ -216,6 +222,14 @@ class RegistryHandler(Handler):
     def do_PUT(self) -> None:
         self.server.store.put(self.path.rpartition("/")[2], [self.body()])
         self.send(201, b"{}")
+
+    def do_DELETE(self) -> None:
+        """Forget a dataset, unless a run is working with it."""
+        if self.server.busy:
+            self.send(409, b'{"code":"dataset_in_use","detail":"run run_1 is working with it"}')
+            return
+        self.server.forgotten.append(self.path.rpartition("/")[2])
+        self.send(200, b"[]")
 
     def do_POST(self) -> None:
         """The worker's side: hello, claim, heartbeat, result."""
@@ -245,10 +259,15 @@ class RegistrySite(Site):
         self.active, self.revision, self.polls = "coding", 1, 0
         self.moved = threading.Condition()
         self.broker_url = ""
+        # Newest first; without any it answers 404.
+        self.runs: list[dict[str, Any]] | None = None
         self.claim: dict[str, Any] = {}
         self.hellos: list[dict[str, Any]] = []
         self.deliveries: queue.Queue[dict[str, Any]] = queue.Queue()
         self.domains: dict[str, dict[str, Any]] = {}
+        self.versions: dict[str, list[dict[str, Any]]] = {}
+        self.forgotten: list[str] = []
+        self.busy = False
         self.store = ArtifactStore(root)
         super().__init__(RegistryHandler)
 
@@ -385,7 +404,28 @@ def environment(home: Path, database_url: str, teacher: Teacher, registry: Regis
         "FORGE_DATABASE_URL": database_url,
         "FORGE_REGISTRY_URL": registry.url,
         "FORGE_COLLECTOR_OPENAI_UPSTREAM": f"{teacher.url}/v1",
+        # Dozens of homes of one test run would reserve gigabytes.
+        "FORGE_COLLECTOR_SPOOL_RESERVE": "1MB",
     }
+
+
+@pytest.fixture(scope="session")
+def collector_with(
+    shared_teacher: Teacher, registry: RegistrySite, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., CollectorProcess]]:
+    """Starts a collector on a migrated database with further settings; ends it with the session."""
+    running: list[CollectorProcess] = []
+
+    def start(database_url: str, **settings: str) -> CollectorProcess:
+        folder = tmp_path_factory.mktemp("collector")
+        env = environment(folder / "home", database_url, shared_teacher, registry) | settings
+        running.append(CollectorProcess(env, folder / "collector.log"))
+        running[-1].start()
+        return running[-1]
+
+    yield start
+    for process in running:
+        process.end()
 
 
 @pytest.fixture(scope="session")

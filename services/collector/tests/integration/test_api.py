@@ -94,9 +94,10 @@ def test_import_names_what_it_rejects_and_doubles_nothing(collector: Any) -> Non
     again = collector.api("POST", "import?domain=legal", content=body)
 
     assert (first["accepted"], first["known"]) == (2, 0)
-    assert [line["line"] for line in first["rejected"]] == [3, 5]
+    assert [line["at"] for line in first["rejections"]] == [3, 5]
     assert (again["accepted"], again["known"]) == (0, 2)
-    assert {(e["domain"], e["origin"]) for e in collector.stored()} == {("legal", "import")}
+    stored = {(e["domain"], e["origin"]) for e in collector.stored()}
+    assert stored == {("legal", "import"), ("legal", "proxy")}
 
 
 def test_stats_count_by_domain_and_origin(collector: Any) -> None:
@@ -106,8 +107,22 @@ def test_stats_count_by_domain_and_origin(collector: Any) -> None:
     stats = collector.api("GET", "stats")
 
     assert stats["exchanges"] == [
-        {"domain": "coding", "origin": "ingest", "exchanges": 2, "partial": 1},
-        {"domain": "legal", "origin": "import", "exchanges": 1, "partial": 0},
+        {
+            "domain": "coding",
+            "origin": "ingest",
+            "exchanges": 2,
+            "partial": 1,
+            "eligible_exchanges": 2,
+            "usable": 1,
+        },
+        {
+            "domain": "legal",
+            "origin": "import",
+            "exchanges": 1,
+            "partial": 0,
+            "eligible_exchanges": 1,
+            "usable": 1,
+        },
     ]
     assert stats["backlog_bytes"] == 0
 

@@ -59,6 +59,7 @@ def kept(result: Curated) -> list[str]:
         (candidate(1, answer="I'm sorry, but I can't help with that."), "refusal"),
         (candidate(1, answer="Sorry. I cannot assist with this request."), "refusal"),
         (candidate(1, messages=(Message(role="user", content="q q"), Message(role="assistant", content="a"))), "prefilled"),
+        (candidate(1, sampling={"previous_response_id": "resp_1"}), "history_unknown"),
     ],
 )  # fmt: skip
 def test_each_filter_names_its_reason(bad: Candidate, reason: str) -> None:

@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from forge_cli import clients
+from forge_cli.commands.erase import erase
+from forge_cli.commands.exchanges import exchanges, feedback
+from forge_cli.commands.imports import import_
+from forge_cli.commands.policy import assign, policy
+from forge_cli.commands.stats import stats
 from forge_cli.console import DomainOption, JsonFlag, command, done, escape, note, out, print_json, table
 from forge_common.contracts.dataset import DatasetManifest
 
 app = typer.Typer(help="Captured exchanges and the datasets made of them.", invoke_without_command=True)
-
-
-@app.callback()
-@command
-def stats(context: typer.Context, *, json_: JsonFlag = False) -> None:
-    """Without a subcommand: what has been captured."""
-    if context.invoked_subcommand is not None:
-        return
-    found = clients.CollectorClient().stats()
-    if json_:
-        print_json(found)
-        return
-    rows = [[c["domain"], c["origin"], str(c["exchanges"]), str(c["partial"])] for c in found["exchanges"]]
-    table("domain", "came by", "exchanges >", "partial >", rows=rows)
-    waiting, lost = found["backlog_bytes"], sum(found["capture"].get("lost", {}).values())
-    note(f"active domain {found['active_domain']} · {waiting} bytes on their way to Postgres · {lost} lost")
+app.callback()(stats)
+app.command("import")(import_)
+app.command()(exchanges)
+app.command()(feedback)
+app.command()(policy)
+app.command()(assign)
+app.command()(erase)
 
 
 @app.command()
@@ -55,30 +50,18 @@ def show(
     show_manifest(manifest)
 
 
-@app.command("import")
-@command
-def import_(
-    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="JSON lines.")],
-    *,
-    domain: DomainOption = None,
-    json_: JsonFlag = False,
-) -> None:
-    """Read conversations from a JSONL file: OpenAI fine-tuning form, or Engie's raw pairs."""
-    found = clients.CollectorClient().import_file(file, clients.domain(domain))
-    if json_:
-        print_json(found)
-        return
-    done(f"{found['accepted']} exchanges from {file.name}; {found['known']} were known")
-    table(
-        "line >", "left out because", rows=[[str(r["line"]), escape(r["reason"])] for r in found["rejected"]]
-    )
-
-
 def show_manifest(manifest: DatasetManifest) -> None:
     counts = (
         f"{manifest.train_rows} train · {manifest.valid_rows} valid · {manifest.conversations} conversations"
     )
     out.print(f"{manifest.domain}: {counts}, of {manifest.seen} seen")
     table("left out because", "rows >", rows=[[d.reason, str(d.rows)] for d in manifest.dropped])
+    answers = [f"{escape(rule.rule)} {rule.exchanges}" for rule in manifest.policy if rule.eligible]
+    if answers:
+        note("whose answers: " + " · ".join(answers))
+    for rule in (rule for rule in manifest.policy if not rule.eligible):
+        note(
+            f"not trained on by {rule.source} rule {escape(rule.rule)}: {rule.exchanges} exchanges, {escape(rule.reason)}"
+        )
     if manifest.same_family_allowed:
         note("instances of the benchmark's own task families are allowed in this domain")

@@ -2,13 +2,23 @@
 
 from fastapi import APIRouter, Depends
 
-from forge_collector.endpoints import datasets, exchanges, imports, stats
+from forge_collector.endpoints import (
+    compare,
+    datasets,
+    erase,
+    exchanges,
+    health,
+    imports,
+    pairs,
+    policy,
+    stats,
+)
 from forge_collector.endpoints.dependencies import require_key
 
 keyed = APIRouter(dependencies=[Depends(require_key)])
-for module in (stats, exchanges, imports, datasets):
+for module in (stats, exchanges, imports, datasets, erase, compare, pairs, policy):
     keyed.include_router(module.router)
 
 router = APIRouter(prefix="/v1")
-router.include_router(stats.open_router)
+router.include_router(health.router)
 router.include_router(keyed)
