@@ -24,6 +24,8 @@ from stage import table
 
 MB = 1 << 20
 BEFORE = 200
+# Of what health says; the reserve is filled up again a minute later.
+GONE_AFTERWARDS = {"postgres_down", "spool_full", "disk_full"}
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,14 @@ class Act:
         self.meanwhile = len(self.traffic.delivered) - before
         self.said = ", ".join(self.scene.collector.health()["reasons"]) or "ok"
 
+    def recover(self) -> None:
+        """Until exchanges are kept and stored again."""
+        deadline = time.monotonic() + 120
+        while GONE_AFTERWARDS & self.scene.collector.health()["reasons"].keys():
+            if time.monotonic() > deadline:
+                raise SystemExit(f"it does not recover: {self.scene.collector.health()}")
+            time.sleep(0.1)
+
     def row(self, name: str) -> Row:
         self.scene.collector.drain()
         stored = self.scene.stored()
@@ -80,6 +90,7 @@ def act(on: Scene, **more: int) -> Iterator[Act]:
     with it.traffic.running():
         it.wait_for(BEFORE)
         yield it
+        it.recover()
         it.wait_for(BEFORE)
 
 
@@ -170,12 +181,12 @@ def disk_full_without_postgres(kills: int, seconds: float) -> Row:
 
 def spool_full(kills: int, seconds: float) -> Row:
     del kills
-    with scene(spool_limit="1MiB") as on:
+    with scene(spool_limit="4MiB") as on:
         with act(on, size=16_000) as it:
             on.postgres.stop()
             it.last(seconds)
             on.postgres.start()
-        return it.row(f"spool's limit of 1 MiB reached, Postgres away for {seconds:.0f} s")
+        return it.row(f"spool's limit of 4 MiB reached, Postgres away for {seconds:.0f} s")
 
 
 Do = Callable[[int, float], Row]

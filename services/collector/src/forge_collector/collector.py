@@ -18,12 +18,14 @@ from forge_collector.forgetting import Forgetter
 from forge_collector.health import Probe
 from forge_collector.metrics import CollectorMetrics
 from forge_collector.model_rules import ModelRule, ModelRules
+from forge_collector.models import SCHEMA
 from forge_collector.recorder import Recorder
 from forge_collector.routing import Lane, Router, make_lane
 from forge_collector.settings import Settings
 from forge_collector.spool import Spool
 from forge_collector.unused import PATIENCE_S
 from forge_common.artifacts import ArtifactClient
+from forge_common.db.migrate import upgrade
 from forge_common.db.session import make_engine, session_scope
 from forge_common.http.registry import RegistryClient
 
@@ -49,6 +51,7 @@ class Collector:
             self.engine,
             batch=settings.drain_batch,
             linger_s=settings.drain_linger.total_seconds(),
+            migrate=lambda: upgrade(settings.database_url, package="forge_collector", schema=SCHEMA),
         )
         self.capture_rules = CaptureRulesByDomain(settings.capture_rules)
         self.active_domain = ActiveDomain(

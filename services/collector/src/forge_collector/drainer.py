@@ -73,7 +73,15 @@ class DrainStats:
 
 
 class Drainer:
-    def __init__(self, spool: Spool, engine: Engine, *, batch: int, linger_s: float) -> None:
+    def __init__(
+        self,
+        spool: Spool,
+        engine: Engine,
+        *,
+        batch: int,
+        linger_s: float,
+        migrate: Callable[[], None] = lambda: None,
+    ) -> None:
         self.stats = DrainStats()
         self.position = Position()
         # Since when the oldest exchange that is not in Postgres has been waiting, in seconds since 1970. A process
@@ -81,6 +89,8 @@ class Drainer:
         self._waiting_since: float | None = spool.oldest_at
         self._spool, self._engine = spool, engine
         self._batch, self._linger_s = batch, linger_s
+        # The schema may be older than we are, and a Postgres that is away must not keep the traffic waiting for it.
+        self._migrate = migrate
         self._aside = threading.Lock()
         self._stopped = threading.Event()
         self._hurry = threading.Event()
@@ -215,6 +225,7 @@ class Drainer:
         return position
 
     def _start(self) -> Position:
+        self._migrate()
         with session_scope(self._engine) as session:
             position = repository.spool_position(session, self._spool.id)
         return self._reached(position)

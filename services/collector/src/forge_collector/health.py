@@ -13,6 +13,11 @@ from forge_common.errors import ForgeError
 LONGEST_WAIT_S = 60.0
 PROBE_S = 2.0
 
+ADVICE = {
+    "disk_full": "free disk space",
+    "spool_full": "bring Postgres back, or raise FORGE_COLLECTOR_SPOOL_LIMIT",
+}
+
 Symptom = tuple[str, str]
 
 
@@ -53,10 +58,8 @@ def symptoms(spool: Spool, drainer: Drainer, postgres: Probe) -> Iterator[Sympto
 
 def _of_the_disk(spool: Spool) -> Iterator[Symptom]:
     if spool.refusing:
-        yield (
-            spool.refusing,
-            "exchanges pass and are not kept; they are counted: free disk space, or see the log",
-        )
+        advice = ADVICE.get(spool.refusing, "the collector's log says more")
+        yield spool.refusing, f"the last exchanges passed and were only counted: {advice}"
     elif spool.reserve.is_touched:
         left = spool.reserve.left / 1e6
         yield "disk_low", f"the disk is nearly full: {left:.0f} MB of the spool's reserve are left"

@@ -5,6 +5,7 @@ It refuses to be a quota: whatever else writes to the disk may take what it give
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import threading
@@ -46,8 +47,9 @@ class Reserve:
         with self._guard:
             left = max(self._left - size - STEP, 0)
             if self._left > 0:
-                os.truncate(self._path, left)
                 log.warning("spool.reserve_used", left=left)
+                with contextlib.suppress(OSError):  # somebody else made room by deleting it
+                    os.truncate(self._path, left)
             self._left = left
 
     def refill(self) -> None:

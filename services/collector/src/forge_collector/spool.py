@@ -149,13 +149,17 @@ class Spool:
         self.appended.set()
 
     def recycle(self) -> None:
-        """Delete the live segment when all of it was drained; the next frame opens another. By the thread that appends."""
+        """Empty the live segment when all of it was drained; the next frame opens another. By the thread that appends.
+
+        The empty file stays until then: its number must not come back, whatever the clock says.
+        """
         if self._released < self.end or self.end.offset == 0:
             return
-        (self.folder / f"{self.end.segment:020d}{SUFFIX}").unlink(missing_ok=True)
-        if self._fd >= 0:
-            self._retire()
-        self.end = Position(self.end.segment, 0)
+        with contextlib.suppress(OSError):
+            os.truncate(self._path(self.end.segment), 0)
+            if self._fd >= 0:
+                self._retire()
+            self.end = Position(self.end.segment, 0)
 
     def close(self) -> None:
         if self._is_closing:
@@ -207,8 +211,7 @@ class Spool:
     def _rotate(self) -> None:
         # By the clock, so that a number never comes back after all segments were drained and deleted.
         number = max(time.time_ns(), self.end.segment + 1, *(n + 1 for n, _ in segments(self.folder)))
-        path = self.folder / f"{number:020d}{SUFFIX}"
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+        fd = os.open(self._path(number), os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         if self._fd >= 0:
             self._retire()
         with self._guard:
@@ -217,6 +220,9 @@ class Spool:
                 self._closed[self.end.segment] = self.end.offset
                 self._closed_bytes += self.end.offset
             self.end = Position(number, 0)
+
+    def _path(self, number: int) -> Path:
+        return self.folder / f"{number:020d}{SUFFIX}"
 
     def _retire(self) -> None:
         """The live segment is closed by the thread that may wait for the disk: its last frames want their fsync."""

@@ -448,7 +448,9 @@ def collector(shared_collector: CollectorProcess, teacher: Teacher) -> Collector
     """A collector that runs all the session long, with an empty database."""
     shared_collector.drain()
     with shared_collector.connect() as connection:
-        connection.execute("truncate collector.exchanges, collector.feedback, collector.datasets")
+        connection.execute(
+            "truncate collector.exchanges, collector.feedback, collector.datasets, collector.dataset_members"
+        )
     return shared_collector
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import psycopg
 import pytest
 
 from forge_collector.frames import segments
@@ -177,3 +179,26 @@ def test_the_active_domain_follows_the_registry_and_outlives_it(own_collector: A
 
     own_collector.drain()
     assert own_collector.stored()[0]["domain"] == "nano"
+
+
+def test_a_collector_that_starts_before_its_database_is_there_captures_and_catches_up(
+    collector_with: Any, postgres_url: str
+) -> None:
+    name = f"late_{secrets.token_hex(6)}"
+    collector = collector_with(f"{postgres_url.rpartition('/')[0]}/{name}")
+    collector.sdk().chat.completions.create(model="m", messages=[{"role": "user", "content": "early"}])
+    assert collector.health()["status"] == "degraded"
+
+    with psycopg.connect(postgres_url.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute(f'create database "{name}"')
+
+    # Its schema is made by the collector itself, before the first batch.
+    deadline = time.monotonic() + 60
+    while collector.health()["status"] != "ok":
+        assert time.monotonic() < deadline, collector.log.read_text()
+        time.sleep(0.2)
+    collector.drain()
+    assert [row["messages"][0]["content"] for row in collector.stored()] == ["early"]
+    collector.end()
+    with psycopg.connect(postgres_url.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute(f'drop database "{name}" with (force)')

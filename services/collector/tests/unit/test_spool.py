@@ -300,9 +300,40 @@ def test_a_full_disk_is_met_with_the_space_of_what_was_drained(
 
     assert spool.append(b"kept")
 
-    assert not drained.exists()
+    assert drained.stat().st_size == 0
     assert read_all(spool) == [b"kept"]
     assert spool.bytes_on_disk == sum(path.stat().st_size for _, path in segments(spool.folder))
+
+
+def test_a_reserve_that_somebody_deleted_is_no_reserve(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = open_spool(tmp_path, reserve=3 << 20)
+    wait_until(lambda: spool.reserve.left == 3 << 20)
+    (tmp_path / "reserve").unlink()
+    refuse(monkeypatch, "write", errno.ENOSPC, times=3)
+
+    assert not spool.append(b"lost")
+
+    assert spool.append(b"kept")
+    assert spool.stats.dropped == {"disk_full": 1}
+    spool.close()
+
+
+def test_a_clock_that_went_back_hides_nothing_that_comes_after_all_was_drained(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool.append(b"drained")
+    position = spool.end
+    spool.release(position)
+    spool.recycle()
+    monkeypatch.setattr("forge_collector.spool.time.time_ns", lambda: 1)
+    again = reopened(spool)
+
+    again.append(b"kept")
+
+    assert read_all(again, position) == [b"kept"]
+    again.close()
 
 
 def test_a_disk_that_fails_is_given_a_new_file(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:

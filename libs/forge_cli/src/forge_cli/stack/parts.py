@@ -8,6 +8,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -175,7 +176,10 @@ def _python(
 
     def start() -> Process:
         if migrate:
-            _run_once([sys.executable, "-m", module, "migrate"], log, made.env)
+            # Now, so that commands find the tables as soon as `forge up` is done. A Postgres that is away keeps no traffic
+            # waiting: the collector spools, and migrates itself when it is back.
+            with suppress(ServerDidNotStart):
+                _run_once([sys.executable, "-m", module, "migrate"], log, made.env)
         return spawn([sys.executable, "-m", module, *arguments], log=log, env=made.env, cwd=here.home)
 
     def is_ready() -> bool:

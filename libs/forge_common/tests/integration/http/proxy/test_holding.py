@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import resource
 import sys
+import weakref
 
 import pytest
 
@@ -193,3 +195,26 @@ async def test_a_served_proxy_yields_to_traffic_and_allows_many_connections():
         await server.stop(0)
         sys.setswitchinterval(before[0])
         resource.setrlimit(resource.RLIMIT_NOFILE, before[1])
+
+
+@pytest.mark.parametrize("reply", [OK, HEAD + FIRST + LAST], ids=["with a length", "chunked"])
+async def test_what_an_exchange_held_is_gone_with_it(bench, reply):
+    """Bodies of megabytes must not wait for the collector of cycles."""
+    origin = await bench.answering(reply)
+    taps = []
+
+    def route(head):
+        tap = bench.RecordingTap()
+        taps.append(weakref.ref(tap))
+        return Forward(upstream=origin.upstream, target=head.target, tap=tap)
+
+    client = await bench.client(await bench.proxy(route))
+    gc.disable()
+    try:
+        for _ in range(3):
+            await client.send(POST)
+            await client.reply("POST")
+        await asyncio.sleep(0.05)
+        assert [tap() for tap in taps] == [None] * 3
+    finally:
+        gc.enable()
