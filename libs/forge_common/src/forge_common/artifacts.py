@@ -39,6 +39,11 @@ def sha256_of(path: Path) -> Sha256:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def ref_of(data: bytes, kind: str) -> ArtifactRef:
+    """What `push_bytes` would return."""
+    return ArtifactRef(sha256=hashlib.sha256(data).hexdigest(), size=len(data), kind=kind)
+
+
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
     with path.open("ab") as file:
@@ -132,7 +137,7 @@ class ArtifactClient:
         return ref
 
     def push_bytes(self, data: bytes, kind: str) -> ArtifactRef:
-        ref = ArtifactRef(sha256=hashlib.sha256(data).hexdigest(), size=len(data), kind=kind)
+        ref = ref_of(data, kind)
         if not self._has(ref.sha256):
             self._request("PUT", ref.sha256, content=data)
         return ref

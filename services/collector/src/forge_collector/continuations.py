@@ -5,16 +5,21 @@ Known since start and of the latest answers; a conversation that goes on from an
 
 from __future__ import annotations
 
+import threading
+
 
 class Continuations:
     def __init__(self, limit: int = 65_536) -> None:
         self._limit = limit
         self._conversations: dict[str, str] = {}
+        # Large answers are read in threads.
+        self._lock = threading.Lock()
 
     def remember(self, answer: str, conversation: str) -> None:
-        self._conversations[answer] = conversation
-        if len(self._conversations) > self._limit:
-            del self._conversations[next(iter(self._conversations))]
+        with self._lock:
+            self._conversations[answer] = conversation
+            if len(self._conversations) > self._limit:
+                del self._conversations[next(iter(self._conversations))]
 
     def conversation_after(self, answer: str) -> str:
         return self._conversations.get(answer, answer)

@@ -10,7 +10,7 @@ from sqlmodel import Session
 from forge_collector import repository, rules_table
 from forge_collector.benchmark_overlap import Benchmark
 from forge_collector.curate import Curated, curate
-from forge_common.artifacts import ArtifactClient
+from forge_common.artifacts import ArtifactClient, ref_of
 from forge_common.contracts.base import ArtifactRef, RunId, Sha256
 from forge_common.contracts.dataset import DatasetManifest, DatasetRow
 from forge_common.contracts.domain import DomainDocument
@@ -69,12 +69,19 @@ def build(
         )
     _check_size(curated, domain)
     report(Progress(message="storing rows", metrics={"train_rows": len(curated.train), "seen": curated.seen}))
-    manifest = _manifest(artifacts, domain, curated, benchmark, seed)
-    ref = artifacts.push_bytes(manifest.model_dump_json().encode(), KIND)
-    sources = [row.source for row in (*curated.train, *curated.valid)]
+    files = [as_lines(curated.train), as_lines(curated.valid)]
+    manifest = _manifest(domain, curated, benchmark, seed, files)
+    document = manifest.model_dump_json().encode()
+    ref = ref_of(document, KIND)
     with session_scope(engine) as session:
+        # As one to be forgotten: should we be killed between the first upload and the end, nothing stays in the registry.
         repository.save_dataset(session, ref, manifest, seen_until=curated.seen_until, run_id=run_id)
-        save_members(session, ref, sources)
+    with session_scope(engine) as session:
+        save_members(session, ref, [row.source for row in (*curated.train, *curated.valid)])
+        for data in files:
+            artifacts.push_bytes(data, ROWS)
+        artifacts.push_bytes(document, KIND)
+        repository.hold_dataset(session, ref.sha256)
     return ref, manifest
 
 
@@ -98,12 +105,17 @@ def _check_size(curated: Curated, domain: DomainDocument) -> None:
 
 
 def _manifest(
-    artifacts: ArtifactClient, domain: DomainDocument, curated: Curated, benchmark: Sha256 | None, seed: int
+    domain: DomainDocument,
+    curated: Curated,
+    benchmark: Sha256 | None,
+    seed: int,
+    files: Sequence[bytes],
 ) -> DatasetManifest:
+    train, valid = (ref_of(data, ROWS) for data in files)
     return DatasetManifest(
         domain=domain.id,
-        train=artifacts.push_bytes(as_lines(curated.train), ROWS),
-        valid=artifacts.push_bytes(as_lines(curated.valid), ROWS),
+        train=train,
+        valid=valid,
         train_rows=len(curated.train),
         valid_rows=len(curated.valid),
         seen=curated.seen,

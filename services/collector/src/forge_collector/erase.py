@@ -26,7 +26,15 @@ from sqlalchemy.dialects.postgresql import array, insert
 from sqlmodel import Session, col, select
 
 from forge_collector.datasets import DATASETS_LOCK
-from forge_collector.models import DatasetMember, DatasetRecord, ExchangeRow, FeedbackRow, ShadowCallRow
+from forge_collector.models import (
+    DatasetMember,
+    DatasetRecord,
+    ExchangeRow,
+    FeedbackRow,
+    ShadowCallRow,
+    ShadowPauseRow,
+)
+from forge_collector.shadow import CallState
 from forge_common.contracts.base import Contract, ExchangeId, Moment, Sha256, Slug, utc_now
 from forge_common.contracts.runs import TrainedVersion
 from forge_common.errors import ForgeError
@@ -36,6 +44,8 @@ from forge_common.logging import get_logger
 log = get_logger()
 
 SHORTEST_TEXT = 3
+QUOTES_NOTHING = "the reason was erased"
+FAILED = CallState.FAILED.value
 Patterns: TypeAlias = array[str]
 
 
@@ -66,6 +76,8 @@ class Selection(Contract):
     def _names_something(self) -> Selection:
         if not (self.conversation or self.text or self.before or self.exchange):
             raise NothingNamed("say what to erase: a conversation, a text, a date or an exchange")
+        if "\0" in (self.text or ""):
+            raise NothingNamed("a text with a NUL cannot be looked for")
         return self
 
     def fits_record(self, record: bytes) -> bool:
@@ -95,6 +107,8 @@ class Erasure(Contract):
     feedback: int
     # Records that could not be stored and were kept in a file.
     set_aside: int = 0
+    # Spool files that the disk could not read: nobody can say what is in them, so all of them go.
+    unreadable: int = 0
     datasets: tuple[Sha256, ...] = ()
     pending: dict[Sha256, str] = Field(default_factory=dict)
     # None where the registry could not be asked.
@@ -118,6 +132,13 @@ def erase(session: Session, selection: Selection) -> Erasure:
     first = func.coalesce(col(DatasetRecord.withdrawn_at), utc_now())
     session.exec(
         update(DatasetRecord).where(col(DatasetRecord.sha256).in_(found.datasets)).values(withdrawn_at=first)
+    )
+    # Upstreams quote prompts in their errors.
+    session.exec(update(ShadowPauseRow).values(reason=QUOTES_NOTHING))
+    session.exec(
+        update(ShadowCallRow)
+        .where(col(ShadowCallRow.reason).is_not(None), col(ShadowCallRow.state) == FAILED)
+        .values(reason=QUOTES_NOTHING)
     )
     ids, feedback = select(ERASING.c.id), select(ERASING_FEEDBACK.c.id)
     for statement in (

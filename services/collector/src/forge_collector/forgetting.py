@@ -6,7 +6,8 @@ import threading
 
 from sqlalchemy import Engine
 
-from forge_collector import erase
+from forge_collector import erase, repository
+from forge_collector.datasets import DATASETS_LOCK
 from forge_common.contracts.base import Sha256
 from forge_common.db.session import session_scope
 from forge_common.errors import ForgeError
@@ -43,14 +44,20 @@ class Forgetter:
         return pending
 
     def _forget(self, dataset: Sha256) -> str | None:
-        try:
-            self._registry.forget_dataset(dataset)
-        except ForgeError as error:
-            log.warning("dataset.not_forgotten", dataset=dataset, reason=error.message)
-            return str(error)
         with session_scope(self._engine) as session:
+            # The same dataset may be being built again, and is then no longer to be forgotten.
+            session.connection().execute(DATASETS_LOCK)
+            if dataset not in erase.withdrawn(session):
+                return None
+            try:
+                versions = self._registry.forget_dataset(
+                    dataset, keep=repository.shared_files(session, dataset)
+                )
+            except ForgeError as error:
+                log.warning("dataset.not_forgotten", dataset=dataset, reason=error.message)
+                return str(error)
             erase.mark_forgotten(session, dataset)
-        log.info("dataset.forgotten", dataset=dataset)
+        log.info("dataset.forgotten", dataset=dataset, versions=[version.model for version in versions])
         return None
 
     def _work(self) -> None:

@@ -128,6 +128,15 @@ class SpoolReader:
             path.rename(path.with_suffix(UNREADABLE))
 
 
+def remove_unreadable(folder: Path, *, dry_run: bool) -> int:
+    """Delete the segments that were given up; how many they are."""
+    given_up = list(folder.glob(f"*{UNREADABLE}"))
+    if not dry_run:
+        for path in given_up:
+            path.unlink(missing_ok=True)
+    return len(given_up)
+
+
 class _Window:
     """A file up to `limit`, read in large pieces."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
+import orjson
 from pydantic import Field
 from sqlmodel import Session
 
@@ -55,7 +56,9 @@ def ingest(
 def fill_in(given: ExchangeIn, domain: str, redaction: Redaction = everything) -> Exchange:
     """A whole, redacted exchange. Without an id it gets one made from its content."""
     whole = given.model_dump(mode="json", exclude_none=True)
-    fields = as_object(redacted(whole, redaction(given.domain or domain), Numbering()))
+    # Some of it may have been redacted before, as the prompt of a shadow's answer was: its numbers are taken.
+    numbering = Numbering.after(orjson.dumps(whole).decode())
+    fields = as_object(redacted(whole, redaction(given.domain or domain), numbering))
     fields.setdefault("domain", domain)
     fields.setdefault("conversation_id", derived_conversation(_messages(fields)))
     fields.setdefault("id", content_id(fields["domain"], fields["messages"], fields["answer"]))

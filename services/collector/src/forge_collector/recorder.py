@@ -140,6 +140,10 @@ class Recorder:
         conversation = context.conversation or asked.conversation
         if conversation is None and asked.continues:
             conversation = self._continuations.conversation_after(asked.continues)
+        # A session named after a person or a key is known by its opening instead, as one without a name is.
+        conversation = conversation if conversation and is_clean(conversation) else None
+        if asked.model and not is_clean(asked.model):
+            asked.model = None
         domain = self.domain_of(context, asked.model)
         numbering = self._numberings.of(conversation) if conversation else Numbering()
         redactor = Redactor(self._redaction(domain), numbering)
@@ -212,12 +216,13 @@ class Recorder:
             "schema_version": 1,
             "id": context.exchange_id,
             "domain": prompt.domain,
-            "conversation_id": (None if prompt.is_named else answered.conversation) or prompt.conversation,
+            "conversation_id": (None if prompt.is_named else _clean(answered.conversation))
+            or prompt.conversation,
             "origin": "proxy",
             "dialect": context.dialect,
             "upstream": context.upstream,
             "model_asked": prompt.asked.model,
-            "model_served": answered.model,
+            "model_served": _clean(answered.model),
             "finish_reason": answered.finish_reason,
             "complete": answered.complete,
             "usage": answered.usage,
@@ -228,6 +233,15 @@ class Recorder:
 def redacted(value: JsonObject, numbering: Numbering) -> JsonObject:
     """`value` without secrets and personal data of any class; itself where there is nothing to redact."""
     return as_object(Redactor(STRICTEST, numbering)(value))
+
+
+def is_clean(name: str) -> bool:
+    """Whether a name may be kept as it is: it is no secret, and nobody's number or address."""
+    return redacted({"name": name}, Numbering())["name"] == name
+
+
+def _clean(name: str | None) -> str | None:
+    return name if name and is_clean(name) else None
 
 
 def derived_conversation(messages: list[JsonObject]) -> str:

@@ -194,7 +194,10 @@ def save_dataset(
     seen_until: datetime | None,
     run_id: RunId | None = None,
 ) -> None:
-    """The same dataset built twice is one row, which knows the later time and the later run."""
+    """The same dataset built twice is one row, which knows the later time and the later run.
+
+    Until `hold_dataset` a new one counts as withdrawn.
+    """
     values = {
         "sha256": ref.sha256,
         "domain": manifest.domain,
@@ -203,14 +206,37 @@ def save_dataset(
         "seen_until": seen_until,
         "run_id": run_id,
         "created_at": utc_now(),
+        "withdrawn_at": utc_now(),
     }
     statement = insert(DatasetRecord).values(values)
     seen, run = col(DatasetRecord.seen_until), col(DatasetRecord.run_id)
     later = {
         "seen_until": func.greatest(seen, statement.excluded.seen_until),
         "run_id": func.coalesce(statement.excluded.run_id, run),
+        # One that was forgotten comes back to be forgotten again, should it not get as far as being held.
+        "forgotten_at": None,
     }
     session.connection().execute(statement.on_conflict_do_update(index_elements=["sha256"], set_=later))
+
+
+def hold_dataset(session: Session, dataset: str) -> None:
+    """All of it is in the registry, and none of its exchanges was erased."""
+    record = session.get_one(DatasetRecord, dataset)
+    record.withdrawn_at = record.forgotten_at = None
+    session.add(record)
+
+
+def shared_files(session: Session, dataset: str) -> set[str]:
+    """Row files of the dataset that another one, which was not withdrawn, has as well."""
+    files = _row_files(session.get_one(DatasetRecord, dataset))
+    others = select(DatasetRecord).where(
+        col(DatasetRecord.sha256) != dataset, col(DatasetRecord.withdrawn_at).is_(None)
+    )
+    return {sha256 for other in session.exec(others) for sha256 in _row_files(other) & files}
+
+
+def _row_files(record: DatasetRecord) -> set[str]:
+    return {record.manifest[part]["sha256"] for part in ("train", "valid")}
 
 
 def add_members(session: Session, dataset: str, exchange_ids: Sequence[str]) -> int:

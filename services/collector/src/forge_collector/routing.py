@@ -29,7 +29,7 @@ _OWNERS = (
     (re.compile(rb"/v1(?![^/?])"), "openai"),
     (re.compile(rb"/?(?:\?|$)"), "anthropic"),
 )
-_ANTHROPIC_TOO = frozenset({"openai", "ollama"})
+_ANTHROPIC_TOO = frozenset({"openai", "ollama", "engie"})
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _CONVERSATION = re.compile(rb"[\x21-\x7e]{1,128}")
 

@@ -181,7 +181,7 @@ class ShadowCalls:
                 counts=not is_everybodys(error),
                 retry_after_s=retry_after_s,
             )
-        log.info("shadow.put_off", answerer=claim.answerer, reason=reason)
+        log.info("shadow.put_off", answerer=claim.answerer, reason=error.code)
 
     def _give_up(self, claim: Claim, reason: str, *, tokens: int | None = 0) -> None:
         with session_scope(self._engine) as session:

@@ -228,7 +228,8 @@ class RegistryHandler(Handler):
         if self.server.busy:
             self.send(409, b'{"code":"dataset_in_use","detail":"run run_1 is working with it"}')
             return
-        self.server.forgotten.append(self.path.rpartition("/")[2])
+        self.server.forgotten.append(self.path.rpartition("/")[2].partition("?")[0])
+        self.server.kept.append(dict(parse_qsl(urlsplit(self.path).query)))
         self.send(200, b"[]")
 
     def do_POST(self) -> None:
@@ -267,6 +268,7 @@ class RegistrySite(Site):
         self.domains: dict[str, dict[str, Any]] = {}
         self.versions: dict[str, list[dict[str, Any]]] = {}
         self.forgotten: list[str] = []
+        self.kept: list[dict[str, str]] = []
         self.busy = False
         self.store = ArtifactStore(root)
         super().__init__(RegistryHandler)

@@ -195,6 +195,59 @@ def test_what_was_set_aside_is_erased_too(collector: Any) -> None:
     assert set_aside.read_text() == lines[0] + "\n"
 
 
+def test_a_dataset_that_comes_back_is_forgotten_again(collector: Any, dataset: str, registry: Any) -> None:
+    erase(collector, conversation="c3")
+    collector.api("POST", "exchanges", json=exchange(3, domain="tiny", conversation_id="c3"))
+    again = collector.api("POST", "datasets", json={"domain": "tiny"})["dataset"]["sha256"]
+    assert again == dataset
+
+    found = erase(collector, conversation="c3")
+
+    assert (found["datasets"], found["pending"]) == ([dataset], {})
+    assert registry.forgotten == [dataset, dataset]
+
+
+def test_a_file_that_another_dataset_has_as_well_is_kept(collector: Any, dataset: str, registry: Any) -> None:
+    more = [exchange(n, domain="tiny", conversation_id=f"c{n}") for n in range(10, 40)]
+    known = {row["conversation_id"] for row in collector.stored()}
+    for one in more:
+        collector.api("POST", "exchanges", json=one)
+        later = collector.api("POST", "datasets", json={"domain": "tiny"})
+        manifest = later["manifest"]
+        first = json.loads(registry.store.path(dataset).read_bytes())
+        if manifest["valid"]["sha256"] == first["valid"]["sha256"]:
+            break
+        # It fell into the validation rows: erase it, and try the next.
+        erase(collector, conversation=one["conversation_id"])
+    assert one["conversation_id"] not in known
+    registry.kept.clear()
+
+    erase(collector, conversation=one["conversation_id"])
+
+    assert registry.kept[-1] == {"keep": first["valid"]["sha256"]}
+
+
+def test_nothing_stays_in_the_registry_when_a_build_ends_halfway(
+    collector: Any, dataset: str, registry: Any
+) -> None:
+    from forge_collector import repository
+    from forge_common.contracts.base import ArtifactRef
+    from forge_common.contracts.dataset import DatasetManifest
+    from forge_common.db.session import make_engine, session_scope
+
+    half = ArtifactRef(sha256="e" * 64, size=1, kind="dataset")
+    manifest = DatasetManifest.model_validate_json(registry.store.path(dataset).read_bytes())
+    engine = make_engine(collector.env["FORGE_DATABASE_URL"])
+    with session_scope(engine) as session:
+        # What a build that was killed between its first upload and its end leaves behind.
+        repository.save_dataset(session, half, manifest, seen_until=None)
+    engine.dispose()
+
+    erase(collector, conversation="of nobody")
+
+    assert registry.forgotten == [half.sha256]
+
+
 def test_a_dataset_never_gets_a_row_that_was_erased_meanwhile(collector: Any, dataset: str) -> None:
     from forge_collector.datasets import ExchangesErased, save_members
     from forge_common.contracts.base import ArtifactRef

@@ -5,7 +5,7 @@ An adapter that was trained on erased text may still remember it: whoever erases
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from pydantic import ValidationError
 from sqlmodel import Session, col, select
@@ -21,8 +21,10 @@ from forge_registry.models import Attempt, Run, Stage, Version
 _OVER = (AttemptState.DONE, AttemptState.LOST, AttemptState.FAILED)
 
 
-def forget(session: Session, store: ArtifactStore, sha256: Sha256) -> Sequence[Version]:
-    """Remove the dataset and name the versions that were trained on it. Doing it again changes nothing.
+def forget(
+    session: Session, store: ArtifactStore, sha256: Sha256, keep: Collection[Sha256] = ()
+) -> Sequence[Version]:
+    """Remove the dataset, but for the files to `keep` (others share them), and name the versions that were trained on it. Doing it again changes nothing.
 
     Raises DatasetInUse while a run needs it, and DatasetUnreadable for any other artifact.
     """
@@ -34,7 +36,7 @@ def forget(session: Session, store: ArtifactStore, sha256: Sha256) -> Sequence[V
         )
     for run in runs:
         _forget_probes(session, run)
-    _remove_files(store, sha256)
+    _remove_files(store, sha256, keep)
     trained = select(Version).where(col(Version.dataset) == sha256)
     return session.exec(trained.order_by(col(Version.domain), col(Version.number))).all()
 
@@ -57,7 +59,7 @@ def _forget_probes(session: Session, run: Run) -> None:
         attempt.answer = None
 
 
-def _remove_files(store: ArtifactStore, sha256: Sha256) -> None:
+def _remove_files(store: ArtifactStore, sha256: Sha256, keep: Collection[Sha256]) -> None:
     try:
         manifest = DatasetManifest.model_validate_json(store.path(sha256).read_bytes())
     except ArtifactMissing:
@@ -66,4 +68,5 @@ def _remove_files(store: ArtifactStore, sha256: Sha256) -> None:
         raise DatasetUnreadable(f"artifact {sha256[:12]}\u2026 is no dataset") from error
     # The manifest last: if we are killed in between, doing it again finds the rest.
     for part in (manifest.train.sha256, manifest.valid.sha256, sha256):
-        store.remove(part)
+        if part not in keep:
+            store.remove(part)

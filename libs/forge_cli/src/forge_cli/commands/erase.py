@@ -42,7 +42,7 @@ def erase(
     selection = {name: value for name, value in given.items() if value is not None}
     collector = clients.CollectorClient()
     found = collector.erase(selection | {"dry_run": True})
-    if not dry_run and (found["exchanges"] or found["feedback"]):
+    if not dry_run and _finds_anything(found):
         if not yes:
             if json_:
                 raise Invalid("--json erases only with --yes", fix="look with --dry-run, then add --yes")
@@ -53,6 +53,10 @@ def erase(
         print_json(found)
         return
     _show(found, "would go" if dry_run else "erased")
+
+
+def _finds_anything(found: dict[str, Any]) -> bool:
+    return any(found[kind] for kind in ("exchanges", "feedback", "set_aside", "unreadable"))
 
 
 def _before(before: datetime | None, older_than: str | None) -> str | None:
@@ -71,12 +75,16 @@ def _before(before: datetime | None, older_than: str | None) -> str | None:
 
 
 def _show(found: dict[str, Any], verb: str) -> None:
-    if not (found["exchanges"] or found["feedback"]):
+    if not _finds_anything(found):
         out.print("nothing fits: secrets and personal data were replaced before anything was stored")
         return
     counts = (
         f"{found['exchanges']} exchanges of {found['conversations']} conversations, {found['feedback']} notes"
     )
+    if found["set_aside"]:
+        counts += f", {found['set_aside']} records that could not be stored"
+    if found["unreadable"]:
+        counts += f", {found['unreadable']} damaged spool files that nothing can look into"
     (done if verb == "erased" else out.print)(f"{verb}: {counts}")
     if found["datasets"]:
         out.print(

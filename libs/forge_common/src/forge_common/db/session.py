@@ -22,6 +22,8 @@ def make_engine(url: str, *, pool_size: int = 10) -> Engine:
         url,
         pool_pre_ping=True,
         pool_size=pool_size,
+        # An error's message would name the values of its statement, and these are people's words.
+        hide_parameters=True,
         max_overflow=pool_size,
         # A server that vanished without a word is noticed in half a minute, not when the kernel's two hours are over.
         connect_args={

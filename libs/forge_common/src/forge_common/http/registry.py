@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar
 
 import httpx2
@@ -119,9 +119,9 @@ class RegistryClient:
         except httpx2.TransportError as error:
             raise unreachable(self.base_url, error) from error
 
-    def forget_dataset(self, sha256: Sha256) -> list[TrainedVersion]:
-        """Remove the rows for good; names the versions that were trained on them."""
-        reply = self._call("DELETE", f"/v1/datasets/{sha256}")
+    def forget_dataset(self, sha256: Sha256, *, keep: Iterable[Sha256] = ()) -> list[TrainedVersion]:
+        """Remove the rows for good, but for the files to `keep`; names the versions that were trained on them."""
+        reply = self._call("DELETE", f"/v1/datasets/{sha256}", params={"keep": sorted(keep)})
         return TypeAdapter(list[TrainedVersion]).validate_json(reply.content)
 
     # Versions

@@ -223,9 +223,10 @@ def _valid_rows(dataset: Sha256 | None, artifacts: ArtifactClient) -> list[Datas
     if dataset is None:
         return []
     manifest = artifacts.read_json(dataset, DatasetManifest)
-    rows = load_rows(artifacts.fetch(manifest.valid.sha256))
-    artifacts.forget(manifest.valid.sha256)
-    return rows
+    try:
+        return load_rows(artifacts.fetch(manifest.valid.sha256))
+    finally:
+        artifacts.forget(manifest.valid.sha256)
 
 
 def _is_plain(prompt: Prompt) -> bool:

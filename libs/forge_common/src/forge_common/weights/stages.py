@@ -101,7 +101,12 @@ def _train(request: TrainRequest, run: RunId, beat: Beat, bench: Bench) -> Train
     )
     beat.check()
     beat.progress(Progress(message="loading the base model"))
-    outcome = TrainOutcome.model_validate(bench.child.run(job, beat))
+    try:
+        outcome = TrainOutcome.model_validate(bench.child.run(job, beat))
+    finally:
+        # Somebody's conversations: the registry has them for as long as they are to be kept, and nobody else.
+        for rows in (manifest.train, manifest.valid):
+            bench.artifacts.forget(rows.sha256)
     log.info(
         "training.finished",
         steps=outcome.steps,
@@ -110,9 +115,6 @@ def _train(request: TrainRequest, run: RunId, beat: Beat, bench: Bench) -> Train
         too_long_rows=outcome.too_long,
         seconds=round(outcome.seconds, 1),
     )
-    # Somebody's conversations: the registry has them for as long as they are to be kept, and nobody else.
-    for rows in (manifest.train, manifest.valid):
-        bench.artifacts.forget(rows.sha256)
     beat.progress(Progress(message="uploading the adapter"))
     return TrainResult(
         adapter=bench.artifacts.push_bundle(Path(outcome.adapter), "adapter"),

@@ -14,7 +14,7 @@ from forge_collector.collector import Collector
 from forge_collector.endpoints.dependencies import CollectorDep
 from forge_collector.feedback import add_feedback, feedback_on, said_of
 from forge_collector.ingest import ExchangeIn, IngestReceipt, ingest
-from forge_collector.models import FeedbackRow
+from forge_collector.models import ExchangeRow, FeedbackRow
 from forge_collector.patterns import Teacher
 from forge_collector.recorder import redacted
 from forge_collector.redact import Numbering
@@ -126,7 +126,15 @@ def give_feedback(session: SessionDep, feedback: Feedback) -> Feedback:
         raise NothingSaid(
             "this feedback says nothing", fix="give a thumb (1 or -1), the corrected answer, or a note"
         )
-    clean = redacted(feedback.model_dump(mode="json", exclude_none=True), Numbering())
+    exchange = session.get(ExchangeRow, feedback.exchange_id)
+    # An address that is new here must not get the number of another one in the exchange.
+    said = exchange.document if exchange else ""
+    given = {
+        # Postgres stores no NUL in text.
+        name: value.replace("\0", "") if isinstance(value, str) else value
+        for name, value in feedback.model_dump(mode="json", exclude_none=True).items()
+    }
+    clean = redacted(given, Numbering.after(said))
     kept = Feedback.model_validate(clean)
     add_feedback(
         session,

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 from collections import OrderedDict
+
+_PLACEHOLDER = re.compile(r"<([A-Z][A-Z0-9_]*)_(\d{1,6})>")
 
 
 class Numbering:
@@ -17,6 +20,14 @@ class Numbering:
         self._counts: dict[str, int] = {}
         # Two exchanges of one conversation may be redacted at once.
         self._lock = threading.Lock()
+
+    @classmethod
+    def after(cls, redacted_text: str) -> Numbering:
+        """One whose placeholders do not repeat those in `redacted_text`: other values get other numbers."""
+        numbering = cls()
+        for kind, number in _PLACEHOLDER.findall(redacted_text):
+            numbering._counts[kind] = max(numbering._counts.get(kind, 0), int(number))
+        return numbering
 
     def placeholder(self, kind: str, value: bytes) -> str:
         """What a value was called first it stays called, whatever rule finds it later."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from typing import Annotated
+
+from fastapi import APIRouter, Query
 
 from forge_common.contracts.base import Sha256
 from forge_common.contracts.runs import TrainedVersion
@@ -17,10 +19,14 @@ router = APIRouter(prefix="/v1/datasets", tags=["datasets"], responses=EVERYWHER
 
 @router.delete("/{sha256}", responses=refuses(DatasetInUse, DatasetUnreadable))
 def forget_dataset(
-    sha256: Sha256, who: Admin, session: SessionDep, context: ContextDep
+    sha256: Sha256,
+    who: Admin,
+    session: SessionDep,
+    context: ContextDep,
+    keep: Annotated[list[Sha256], Query()] = [],  # noqa: B006  FastAPI copies it
 ) -> list[TrainedVersion]:
     """Remove a dataset's rows for good; the answer names the versions that were trained on them. Idempotent."""
-    trained = datasets.forget(session, context.store, sha256)
+    trained = datasets.forget(session, context.store, sha256, keep)
     repository.audit(session, by=who.name, action="dataset.forgotten", subject=sha256)
     live = {version.domain: repository.live(session, version.domain) for version in trained}
     return [
