@@ -141,7 +141,7 @@ class Capture:
         self._is_finished = True
         self._total_s = time.monotonic() - self._started
         if self._takes_long() and not self.trouble:
-            return self._recorder.aside(lambda: self._write_down(answered), self._settle)
+            return self._recorder.aside(self._size, lambda: self._write_down(answered), self._settle)
         self._write_down(answered)
         self._settle()
         return None
@@ -185,7 +185,7 @@ class Capture:
         if self._prompt is not None or self._is_finished:
             return
         if self._size > LARGE or self._decode_request or not self._recorder.is_warm:
-            self._prompt = self._recorder.pool.submit(self._take_prompt)
+            self._prompt = self._recorder.lane(self._size).submit(self._take_prompt)
         else:
             self._prompt = self._take_prompt()
 

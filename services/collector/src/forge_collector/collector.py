@@ -90,7 +90,7 @@ class Collector:
         self.active_domain.stop()
         self.model_rules.stop()
         self.forgetter.stop()
-        self.recorder.pool.shutdown()
+        self.recorder.stop()
         self.drainer.stop()
         self.spool.close()
         self.engine.dispose()

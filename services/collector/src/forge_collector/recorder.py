@@ -29,8 +29,10 @@ from forge_common.logging import get_logger
 
 log = get_logger()
 
-# For what is large. Two, so that something of megabytes does not hold up what takes milliseconds.
+# For what is large, in each of two lanes.
 THREADS = 2
+LANES = ("fast", "slow")
+LARGEST_IN_FAST_LANE = 512 * 1024
 
 
 @dataclass(slots=True)
@@ -97,7 +99,8 @@ class Recorder:
         self.max_bytes = max_bytes
         self.later = later
         self.stats = CaptureStats()
-        self.pool = ThreadPoolExecutor(max_workers=THREADS, thread_name_prefix="capture")
+        # Two lanes: megabytes of log lines take seconds to redact, and nobody else should wait behind them.
+        self._lanes = [ThreadPoolExecutor(THREADS, thread_name_prefix=f"capture-{name}") for name in LANES]
         self._warming: Future[Scanner] | None = None
         self._aside: set[Held] = set()
         self._spool = spool
@@ -107,13 +110,22 @@ class Recorder:
 
     def warm_up(self) -> None:
         """Make the scanner in a thread; what comes until that is done is redacted there as well."""
-        self._warming = self.pool.submit(scanner)
+        self._warming = self.lane(0).submit(scanner)
 
     @property
     def is_warm(self) -> bool:
         return self._warming is None or self._warming.done()
 
-    def aside(self, job: Callable[[], None], then: Callable[[], None]) -> Held:
+    def lane(self, size: int) -> ThreadPoolExecutor:
+        """The threads for an exchange of `size` bytes so far. Who waits for an earlier job of its own is in the same or the slower one."""
+        return self._lanes[size > LARGEST_IN_FAST_LANE]
+
+    def stop(self) -> None:
+        """Return when all that was begun is done."""
+        for lane in self._lanes:
+            lane.shutdown()
+
+    def aside(self, size: int, job: Callable[[], None], then: Callable[[], None]) -> Held:
         """Do `job` in a thread, and `then` in the event loop; the future is done after both. `job` must not raise."""
         loop = asyncio.get_running_loop()
         held: Held = loop.create_future()
@@ -127,7 +139,7 @@ class Recorder:
                 if not held.done():
                     held.set_result(None)
 
-        asyncio.wrap_future(self.pool.submit(job), loop=loop).add_done_callback(settle)
+        asyncio.wrap_future(self.lane(size).submit(job), loop=loop).add_done_callback(settle)
         return held
 
     async def settled(self) -> None:

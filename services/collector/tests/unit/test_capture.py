@@ -13,7 +13,7 @@ import pytest
 from forge_collector.capture import Capture
 from forge_collector.dialects.openai import ChatCompletions
 from forge_collector.frames import Position
-from forge_collector.recorder import Context, Recorder
+from forge_collector.recorder import LARGEST_IN_FAST_LANE, THREADS, Context, Recorder
 from forge_collector.redact import Redactor
 from forge_collector.spool import Spool
 from forge_common.contracts.exchange import Exchange
@@ -298,10 +298,26 @@ async def test_a_long_request_that_nobody_answered_leaves_nothing(tmp_path: Path
     world.waiting.pop()()
 
     capture.on_abort(AbortReason.CLIENT_GONE)
-    world.recorder.pool.shutdown()
+    world.recorder.stop()
 
     assert world.kept() == []
     assert (world.recorder.stats.unanswered, world.recorder.stats.lost) == (1, {})
+    world.spool.close()
+
+
+@pytest.mark.anyio
+async def test_megabytes_that_take_their_time_hold_up_no_shorter_request(tmp_path: Path) -> None:
+    world = World(tmp_path, max_bytes=1 << 24)
+    released = threading.Event()
+    for _ in range(THREADS):
+        world.recorder.lane(LARGEST_IN_FAST_LANE + 1).submit(released.wait, 30)
+
+    await pass_by(world.capture(), LONG_REQUEST, REPLY)
+    await asyncio.wait_for(world.recorder.settled(), 20)
+
+    assert len(world.kept()) == 1
+    assert not released.is_set()
+    released.set()
     world.spool.close()
 
 
