@@ -6,7 +6,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from forge_collector.redaction.corpus.makers import MAKERS
+
+pytestmark = pytest.mark.integration
 
 RNG = random.Random(11)
 KINDS = ("openai key", "jwt", "password", "private key", "email", "card", "iban", "us ssn", "ipv4")

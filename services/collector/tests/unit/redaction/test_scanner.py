@@ -1,5 +1,6 @@
 """The scanner finds what each rule finds by itself, in time that grows with the text alone."""
 
+import gc
 import time
 from itertools import pairwise
 
@@ -79,22 +80,32 @@ def test_spans_are_in_order_and_apart() -> None:
 
 
 def cpu_s(text: str) -> float:
-    started = time.process_time()
-    redacted(text, STRICTEST, Numbering())
-    return time.process_time() - started
+    """The least of three: what else the machine and the garbage collector do only ever adds."""
+    times = []
+    for _ in range(3):
+        gc.collect()
+        gc.disable()
+        started = time.process_time()
+        redacted(text, STRICTEST, Numbering())
+        times.append(time.process_time() - started)
+        gc.enable()
+    return min(times)
 
 
+def grows_with_the_text_alone(seed: str) -> bool:
+    small, large = (seed * (size // len(seed)) for size in (50_000, 400_000))
+    # Eight times the text: quadratic time would be 64 times as long.
+    return cpu_s(large) <= 24 * cpu_s(small) + 0.1
+
+
+@pytest.mark.integration
 @pytest.mark.parametrize("seed", HOSTILE)
 def test_hostile_texts_take_linear_time(seed: str) -> None:
-    small, large = (seed * (size // len(seed)) for size in (62_500, 1_000_000))
-    cpu_s(small[:2000])
-    # Sixteen times the text: quadratic time would be 256 times as long.
-    assert cpu_s(large) <= 48 * cpu_s(small) + 0.25
+    assert grows_with_the_text_alone(seed)
 
 
-@settings(max_examples=40, deadline=None)
+@pytest.mark.integration
+@settings(max_examples=15, deadline=None)
 @given(st.lists(st.sampled_from(HOSTILE), min_size=2, max_size=5).map("".join))
 def test_mixtures_of_hostile_texts_take_linear_time(seed: str) -> None:
-    small, large = (seed * (size // len(seed)) for size in (10_000, 160_000))
-
-    assert cpu_s(large) <= 48 * cpu_s(small) + 0.25
+    assert grows_with_the_text_alone(seed)
