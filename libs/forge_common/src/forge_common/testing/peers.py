@@ -88,7 +88,7 @@ def load_by_wrk(
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(_WRK.format(body=body.decode(), headers=lines))
         script.flush()
-        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds:g}s", "-s", script.name, url]
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{max(round(seconds), 1)}s", "-s", script.name, url]
         output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     count, errors = output.rsplit("COUNT", 1)[1].split()
     return int(count), int(errors)

@@ -195,7 +195,7 @@ class Limits:
     between_bytes_s: float = 600.0
     client_stall_s: float = 600.0
     """A client that reads nothing for so long is cut off."""
-    hold_s: float = 5.0
+    hold_s: float = 30.0
     """A tap that holds a reply back longer is not waited for."""
     hold_bytes: int = 8 * 1024 * 1024
     """Nor is it when so much of a reply waits."""
