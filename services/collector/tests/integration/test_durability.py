@@ -205,3 +205,15 @@ def test_a_collector_that_starts_before_its_database_is_there_captures_and_catch
     collector.end()
     with psycopg.connect(postgres_url.replace("+psycopg", ""), autocommit=True) as connection:
         connection.execute(f'drop database "{name}" with (force)')
+
+
+def test_no_thread_dies_of_tables_that_are_not_there_yet(collector_with: Any, database_url: str) -> None:
+    collector = collector_with(database_url)
+    deadline = time.monotonic() + 60
+    while collector.health()["status"] != "ok":
+        assert time.monotonic() < deadline, collector.log.read_text()
+        time.sleep(0.2)
+
+    collector.end()
+
+    assert "Exception in thread" not in collector.log.read_text()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import psycopg
 from sqlalchemy import Engine, create_engine, func, select
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlmodel import Session
@@ -14,6 +15,17 @@ from forge_common.errors import DependencyDown
 
 class DatabaseDown(DependencyDown):
     """Postgres does not answer."""
+
+
+class NotMigrated(DatabaseDown):
+    """Postgres answers, and has not the tables that this release needs, or not yet."""
+
+
+_MISSING = (
+    psycopg.errors.UndefinedTable,
+    psycopg.errors.UndefinedColumn,
+    psycopg.errors.InvalidSchemaName,
+)
 
 
 def make_engine(url: str, *, pool_size: int = 10) -> Engine:
@@ -37,7 +49,10 @@ def make_engine(url: str, *, pool_size: int = 10) -> Engine:
 
 @contextmanager
 def session_scope(engine: Engine) -> Iterator[Session]:
-    """One transaction: committed when the block ends, rolled back when it raises. Raises DatabaseDown when Postgres is away."""
+    """One transaction: committed when the block ends, rolled back when it raises.
+
+    Raises DatabaseDown when Postgres is away, and NotMigrated, which is one, while its tables are not there.
+    """
     try:
         with Session(engine, expire_on_commit=False) as session:
             yield session
@@ -47,6 +62,10 @@ def session_scope(engine: Engine) -> Iterator[Session]:
     except DBAPIError as error:
         if error.connection_invalidated:
             raise _down(error) from error
+        if isinstance(error.orig, _MISSING):
+            raise NotMigrated(
+                f"Postgres: {_reason(error)}", fix="its owner migrates it at its start: `forge up`"
+            ) from error
         raise
 
 
@@ -69,6 +88,9 @@ def try_lock(engine: Engine, name: str) -> Iterator[bool]:
         raise _down(error) from error
 
 
+def _reason(error: Exception) -> str:
+    return str(getattr(error, "orig", error)).strip().splitlines()[0]
+
+
 def _down(error: Exception) -> DatabaseDown:
-    reason = str(getattr(error, "orig", error)).strip().splitlines()[0]
-    return DatabaseDown(f"Postgres: {reason}", fix="is it up? `forge status` says")
+    return DatabaseDown(f"Postgres: {_reason(error)}", fix="is it up? `forge status` says")

@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import text
 
-from forge_common.db.session import DatabaseDown, make_engine, session_scope
+from forge_common.db.session import DatabaseDown, NotMigrated, make_engine, session_scope
 
 pytestmark = pytest.mark.integration
 
@@ -37,3 +37,13 @@ def test_a_postgres_that_is_away_is_said_to_be():
 
     with pytest.raises(DatabaseDown), session_scope(engine) as session:
         session.execute(text("select 1"))
+
+
+@pytest.mark.parametrize(
+    "query", ["select 1 from later", "select later from item", "select 1 from later.item"]
+)
+def test_tables_that_are_not_there_yet_are_waited_for_like_a_postgres_that_is_away(engine, query):
+    with pytest.raises(NotMigrated, match="does not exist") as raised, session_scope(engine) as session:
+        session.execute(text(query))
+
+    assert isinstance(raised.value, DatabaseDown)
