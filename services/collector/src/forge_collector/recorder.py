@@ -20,7 +20,7 @@ from pydantic import JsonValue
 
 from forge_collector.continuations import Continuations
 from forge_collector.dialects.dialect import Answered, Asked, JsonObject, as_object, as_objects
-from forge_collector.redact import STRICTEST, Numbering, Numberings, Redactor
+from forge_collector.redact import STRICTEST, Numbering, Numberings, Redactor, is_clean
 from forge_collector.redaction.scanner import Scanner, scanner
 from forge_collector.spool import Spool
 from forge_common.contracts.domain import RedactionClass
@@ -33,6 +33,8 @@ log = get_logger()
 THREADS = 2
 LANES = ("fast", "slow")
 LARGEST_IN_FAST_LANE = 512 * 1024
+# Of models and conversations, known to be nobody's secret.
+MOST_NAMES = 4096
 
 
 @dataclass(slots=True)
@@ -107,6 +109,7 @@ class Recorder:
         self._active_domain, self._model_rules = active_domain, model_rules
         self._redaction, self._numberings = redaction, Numberings()
         self._continuations = Continuations()
+        self._clean_names: set[str] = set()
 
     def warm_up(self) -> None:
         """Make the scanner in a thread; what comes until that is done is redacted there as well."""
@@ -153,9 +156,8 @@ class Recorder:
         if conversation is None and asked.continues:
             conversation = self._continuations.conversation_after(asked.continues)
         # A session named after a person or a key is known by its opening instead, as one without a name is.
-        conversation = conversation if conversation and is_clean(conversation) else None
-        if asked.model and not is_clean(asked.model):
-            asked.model = None
+        conversation = self._kept(conversation) or None
+        asked.model = self._kept(asked.model)
         domain = self.domain_of(context, asked.model)
         numbering = self._numberings.of(conversation) if conversation else Numbering()
         redactor = Redactor(self._redaction(domain), numbering)
@@ -223,37 +225,35 @@ class Recorder:
         """The request's own word, else the rule for the model that it asks for, else the active domain."""
         return context.domain or self._model_rules(context.upstream, model_asked) or self._active_domain()
 
+    def _kept(self, name: str | None) -> str | None:
+        """The name, or None for one that must not be written."""
+        if not name or name in self._clean_names:
+            return name
+        if not is_clean(name):
+            return None
+        # The same few models come again and again; names that must not be kept are not kept here either.
+        if len(self._clean_names) >= MOST_NAMES:
+            self._clean_names.clear()
+        self._clean_names.add(name)
+        return name
+
     def _facts(self, context: Context, prompt: Prompt, answered: Answered) -> JsonObject:
         return {
             "schema_version": 1,
             "id": context.exchange_id,
             "domain": prompt.domain,
-            "conversation_id": (None if prompt.is_named else _clean(answered.conversation))
+            "conversation_id": (None if prompt.is_named else self._kept(answered.conversation))
             or prompt.conversation,
             "origin": "proxy",
             "dialect": context.dialect,
             "upstream": context.upstream,
             "model_asked": prompt.asked.model,
-            "model_served": _clean(answered.model),
+            "model_served": self._kept(answered.model),
             "finish_reason": answered.finish_reason,
             "complete": answered.complete,
             "usage": answered.usage,
             "cost_usd": answered.cost_usd,
         }
-
-
-def redacted(value: JsonObject, numbering: Numbering) -> JsonObject:
-    """`value` without secrets and personal data of any class; itself where there is nothing to redact."""
-    return as_object(Redactor(STRICTEST, numbering)(value))
-
-
-def is_clean(name: str) -> bool:
-    """Whether a name may be kept as it is: it is no secret, and nobody's number or address."""
-    return redacted({"name": name}, Numbering())["name"] == name
-
-
-def _clean(name: str | None) -> str | None:
-    return name if name and is_clean(name) else None
 
 
 def derived_conversation(messages: list[JsonObject]) -> str:

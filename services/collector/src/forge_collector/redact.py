@@ -16,7 +16,7 @@ from forge_collector.redaction.numbering import Numbering, Numberings
 from forge_collector.redaction.scanner import Span, merged, scanner
 from forge_common.contracts.domain import RedactionClass
 
-__all__ = ["STRICTEST", "Numbering", "Numberings", "Redactor", "redacted"]
+__all__ = ["STRICTEST", "Numbering", "Numberings", "Redactor", "is_clean", "redacted"]
 
 STRICTEST = frozenset(RedactionClass)
 
@@ -140,6 +140,11 @@ class Redactor:
 def redacted(value: JsonValue, classes: frozenset[RedactionClass], numbering: Numbering) -> JsonValue:
     """`value` without what `classes` name, by itself: use a Redactor for what belongs together."""
     return Redactor(classes, numbering)(value)
+
+
+def is_clean(name: str) -> bool:
+    """Whether a name may be written as it is: it is no secret, and nobody's number or address."""
+    return redacted(name, STRICTEST, Numbering()) == name
 
 
 class _Leaves:

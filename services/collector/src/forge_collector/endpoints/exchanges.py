@@ -16,8 +16,7 @@ from forge_collector.feedback import add_feedback, feedback_on, said_of
 from forge_collector.ingest import ExchangeIn, IngestReceipt, ingest
 from forge_collector.models import ExchangeRow, FeedbackRow
 from forge_collector.patterns import Teacher
-from forge_collector.recorder import redacted
-from forge_collector.redact import Numbering
+from forge_collector.redact import STRICTEST, Numbering, redacted
 from forge_collector.repository import ExchangeFilter
 from forge_common.contracts.base import Contract, ExchangeId, Moment, Sha256
 from forge_common.contracts.exchange import Exchange
@@ -134,7 +133,7 @@ def give_feedback(session: SessionDep, feedback: Feedback) -> Feedback:
         name: value.replace("\0", "") if isinstance(value, str) else value
         for name, value in feedback.model_dump(mode="json", exclude_none=True).items()
     }
-    clean = redacted(given, Numbering.after(said))
+    clean = redacted(given, STRICTEST, Numbering.after(said))
     kept = Feedback.model_validate(clean)
     add_feedback(
         session,

@@ -18,8 +18,7 @@ from forge_collector.imports import READERS, detect
 from forge_collector.imports.record import Imported, Reading, parse
 from forge_collector.ingest import ExchangeIn, Redaction, everything, fill_in
 from forge_collector.models import SCHEMA
-from forge_collector.recorder import redacted
-from forge_collector.redact import Numbering
+from forge_collector.redact import STRICTEST, Numbering, is_clean, redacted
 from forge_collector.task_type import TaskType
 from forge_common.contracts.base import utc_now
 from forge_common.contracts.exchange import Exchange
@@ -147,11 +146,7 @@ def _conversation(name: str | None) -> str | None:
     A placeholder would make one conversation of all that are named by an address.
     """
     plain = (name or "").replace("\0", "")[:LONGEST_CONVERSATION_ID]
-    return plain if plain and _redacted(plain) == plain else None
-
-
-def _redacted(value: str) -> JsonValue:
-    return redacted({"text": value}, Numbering())["text"]
+    return plain if plain and is_clean(plain) else None
 
 
 def _store(session: Session, batch: _Read) -> int:
@@ -183,7 +178,7 @@ def _store_one_by_one(session: Session, batch: _Read) -> int:
 
 
 def _feedback(one: Rated) -> dict[str, Any]:
-    note = _redacted(one.note) if one.note else None
+    note = redacted(one.note, STRICTEST, Numbering()) if one.note else None
     return {"id": one.exchange.id, "thumb": one.thumb, "note": note, "at": utc_now()}
 
 
