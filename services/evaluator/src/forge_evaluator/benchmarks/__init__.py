@@ -1,15 +1,39 @@
 """Benchmarks as data: JSON lines, the seed's format and ours. Loading refuses what cannot be judged as written."""
 
+from forge_evaluator.benchmarks.checks import (
+    Case,
+    Check,
+    ChoiceCheck,
+    CodeCheck,
+    Criterion,
+    DocumentCheck,
+    ExactCheck,
+    HarnessCheck,
+    Language,
+    NumberCheck,
+    ShellCheck,
+    SqlCheck,
+)
 from forge_evaluator.benchmarks.load import Benchmark, BenchmarkUnusable, Manifest, load, read, shipped
-from forge_evaluator.benchmarks.task import Case, CodeCheck, ExactCheck, Task
+from forge_evaluator.benchmarks.task import Difficulty, Task
 
 __all__ = [
     "Benchmark",
     "BenchmarkUnusable",
     "Case",
+    "Check",
+    "ChoiceCheck",
     "CodeCheck",
+    "Criterion",
+    "Difficulty",
+    "DocumentCheck",
     "ExactCheck",
+    "HarnessCheck",
+    "Language",
     "Manifest",
+    "NumberCheck",
+    "ShellCheck",
+    "SqlCheck",
     "Task",
     "load",
     "read",

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from forge_common.contracts.domain import Scoring
+from forge_evaluator.benchmarks.checks import CodeCheck
 from forge_evaluator.benchmarks.load import Benchmark
-from forge_evaluator.benchmarks.task import CodeCheck, Task
+from forge_evaluator.benchmarks.task import Task
 from forge_evaluator.scorers import Answered, score
 from forge_evaluator.scorers.code import Runs
 

@@ -2,41 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from enum import StrEnum
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from forge_evaluator.benchmarks.checks import Check
 
 _CHECK_KEYS = ("kind", "entry_point", "tests", "expected")
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class Difficulty(StrEnum):
+    EASY = "easy"
+    MEDIUM = "medium"
+    HARD = "hard"
 
 
-class Case(_Strict):
-    """One call. Tuples, sets and other values that JSON lacks are tagged: `{"$tuple": [1, 2]}`."""
+class Task(BaseModel):
+    """`category` is reported; `group` (the category by default) is what the gate decides on.
 
-    args: tuple[JsonValue, ...]
-    expected: JsonValue
-
-
-class CodeCheck(_Strict):
-    """The answer's code defines `entry_point`; every case calls it."""
-
-    kind: Literal["code"] = "code"
-    entry_point: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
-    tests: tuple[Case, ...] = Field(min_length=1)
-
-
-class ExactCheck(_Strict):
-    """The answer is `expected`, but for spacing and surrounding quotes."""
-
-    kind: Literal["exact"] = "exact"
-    expected: str = Field(min_length=1)
-
-
-class Task(_Strict):
-    """`category` is reported; `group` (the category by default) is what the gate decides on."""
+    A `canary` must not newly fail, whatever the mean says: safety, or what a domain cannot do without.
+    """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -46,12 +32,17 @@ class Task(_Strict):
     prompt: str = Field(min_length=1)
     requirements: tuple[str, ...] = ()
     gold_answer: str = ""
-    check: Annotated[CodeCheck | ExactCheck, Field(discriminator="kind")] | None = None
+    difficulty: Difficulty | None = None
+    canary: bool = False
+    check: Check | None = None
 
     @model_validator(mode="before")
     @classmethod
     def _from_line(cls, line: Any) -> Any:
-        """Accepts the check inside `test_cases` or beside the other keys; the seed's snippet tests are kept unscored."""
+        """Accepts the check as `check`, inside `test_cases` or beside the other keys.
+
+        The seed's snippet tests (`test_cases` as a list) are kept unscored.
+        """
         if not isinstance(line, dict) or "group" in line:
             return line
         values = dict(line)
@@ -64,6 +55,9 @@ class Task(_Strict):
 def _check(values: dict[str, Any]) -> dict[str, Any] | None:
     cases = values.pop("test_cases", None)
     beside = {key: values.pop(key) for key in _CHECK_KEYS if key in values}
+    given: dict[str, Any] | None = values.get("check")
+    if given is not None:
+        return given
     if "kind" in beside:
         return beside
     return cases if isinstance(cases, dict) else None

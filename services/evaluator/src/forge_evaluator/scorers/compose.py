@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from forge_common.contracts.domain import Scoring
 from forge_common.contracts.scorecard import Outcome
-from forge_evaluator.benchmarks import CodeCheck, ExactCheck, Task
+from forge_evaluator.benchmarks import Check, CodeCheck, ExactCheck, Task
 from forge_evaluator.sandbox import SandboxLost
 from forge_evaluator.scorers import code, exact
 from forge_evaluator.scorers.score import Answered, Parts, Score, unscored
@@ -26,10 +26,12 @@ def score(task: Task, answered: Answered, weights: Scoring, sandbox: code.Runs) 
     return judged.model_copy(update={"points": points})
 
 
-def _judge(task: Task, check: CodeCheck | ExactCheck, answered: Answered, sandbox: code.Runs) -> Score:
+def _judge(task: Task, check: Check, answered: Answered, sandbox: code.Runs) -> Score:
     if isinstance(check, ExactCheck):
         return exact.score(check, answered)
-    return code.score(task, check, answered, sandbox)
+    if isinstance(check, CodeCheck):
+        return code.score(task, check, answered, sandbox)
+    return unscored(f"unscored: no scorer for checks of kind {check.kind!r}")
 
 
 def compose(parts: Parts, weights: Scoring) -> float | None:
