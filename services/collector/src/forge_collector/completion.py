@@ -21,6 +21,7 @@ from forge_collector.dialects.dialect import (
     parse_object,
 )
 from forge_collector.dialects.openai import ChatCompletions
+from forge_collector.dialects.openai.parts import read_thinking
 from forge_collector.dialects.sse import EventParser
 from forge_common.contracts.base import utc_now
 from forge_common.contracts.exchange import Message
@@ -101,7 +102,7 @@ class ChatModel:
     @property
     def upstream(self) -> str:
         """As exchanges name it: scheme, host and port."""
-        return origin_of(self.url)
+        return Upstream.parse(self.url).origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,12 +125,6 @@ def _is_plain(url: str) -> bool:
 
 # Text and thinking, one of them empty.
 OnDelta = Callable[[str, str], None]
-
-
-def origin_of(url: str) -> str:
-    parts = urlsplit(url)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    return f"{parts.scheme}://{parts.hostname}:{port}"
 
 
 def question(
@@ -256,10 +251,7 @@ def delta_of(event: bytes) -> tuple[str, str]:
     delta = choices[0].get("delta") if choices and choices[0].get("index", 0) == 0 else None
     if not isinstance(delta, dict):
         return "", ""
-    thinking = next(
-        (text for key in ("reasoning_content", "reasoning") if (text := as_text(delta.get(key)))), ""
-    )
-    return as_text(delta.get("content")) or as_text(delta.get("refusal")) or "", thinking
+    return as_text(delta.get("content")) or as_text(delta.get("refusal")) or "", read_thinking(delta) or ""
 
 
 def text_of(content: object) -> str:

@@ -295,18 +295,18 @@ def exchange_row(exchange: Exchange, document: str) -> Row:
     return {
         "id": exchange.id,
         "captured_at": exchange.captured_at,
-        "domain": _plain(exchange.domain),
-        "conversation_id": _plain(exchange.conversation_id),
+        "domain": plain(exchange.domain),
+        "conversation_id": plain(exchange.conversation_id),
         "origin": exchange.origin.value,
         "dialect": exchange.dialect,
         "model_asked": _name(exchange.model_asked),
         "model_served": _name(exchange.model_served),
-        "finish_reason": _plain(exchange.finish_reason),
+        "finish_reason": plain(exchange.finish_reason),
         "status": exchange.status,
         "complete": exchange.complete,
         "prompt_tokens": exchange.usage.prompt_tokens,
         "completion_tokens": exchange.usage.completion_tokens,
-        "pair_of": _plain(exchange.pair_of),
+        "pair_of": plain(exchange.pair_of),
         "upstream": _name(exchange.upstream),
         "task_type": _name(task_type),
         "document": document,
@@ -314,14 +314,14 @@ def exchange_row(exchange: Exchange, document: str) -> Row:
     }
 
 
-def _plain(value: str | None) -> str | None:
-    # Postgres stores no NUL in text; the document has the original.
+def plain(value: str | None) -> str | None:
+    """Text as a column holds it: Postgres stores no NUL."""
     return value.replace("\0", "") if value else value
 
 
 def _name(value: str | None) -> str | None:
     # Nor an entry of some 2 KB in an index.
-    return value.replace("\0", "")[:LONGEST_NAME] if value else value
+    return (plain(value) or "")[:LONGEST_NAME] if value else value
 
 
 def _like(model: str) -> str:

@@ -111,7 +111,7 @@ class Router:
         return Context(
             exchange_id=new_exchange_id(),
             dialect=lane.dialect.name,
-            upstream=f"{lane.upstream.scheme}://{lane.upstream.host}:{lane.upstream.port}",
+            upstream=lane.upstream.origin,
             domain=_domain(domain or head.get(b"x-forge-domain")),
             conversation=conversation.decode()
             if conversation and _CONVERSATION.fullmatch(conversation)

@@ -19,7 +19,6 @@ from forge_collector.completion import (
     ModelUnknown,
     ModelUnreachable,
     ask,
-    origin_of,
     question,
 )
 from forge_collector.contenders import configured_teacher, live_model
@@ -41,6 +40,7 @@ from forge_common.contracts.domain import DomainDocument
 from forge_common.contracts.exchange import Exchange, Origin
 from forge_common.db.session import make_engine, session_scope
 from forge_common.errors import DependencyDown, ForgeError, Invalid, RemoteProblem
+from forge_common.http.proxy import Upstream
 from forge_common.http.registry import RegistryClient
 from forge_common.logging import get_logger
 
@@ -65,7 +65,9 @@ class ShadowCalls:
         # Shared by the slots; no transaction is open while a model answers.
         self._engine = make_engine(settings.database_url, pool_size=2)
         self._slots = threading.Semaphore(slots)
-        self._own = frozenset(map(origin_of, (settings.gateway_url, settings.engine_url)))
+        self._own = frozenset(
+            Upstream.parse(url).origin for url in (settings.gateway_url, settings.engine_url)
+        )
         self._teacher = _teacher(settings)
         self._stopped = threading.Event()
         self._running: set[tuple[asyncio.AbstractEventLoop, asyncio.Task[Completion]]] = set()

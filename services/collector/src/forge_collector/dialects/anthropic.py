@@ -79,7 +79,6 @@ class Messages:
             tools=[_tool(tool) for tool in as_objects(request.get("tools"))] or None,
             model=as_text(request.get("model")),
             sampling={key: value for key, value in request.items() if key not in _NOT_SAMPLING},
-            is_stream=request.get("stream") is True,
             conversation=session,
         )
 

@@ -41,7 +41,6 @@ class Asked:
     tools: list[JsonObject] | None = None
     model: str | None = None
     sampling: JsonObject = field(default_factory=dict)
-    is_stream: bool = False
     conversation: str | None = None
     continues: str | None = None
 

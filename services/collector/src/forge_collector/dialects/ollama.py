@@ -178,7 +178,6 @@ def _asked(request: JsonObject, messages: list[JsonObject]) -> Asked:
         tools=as_objects(request.get("tools")) or None,
         model=as_text(request.get("model")),
         sampling=as_object(request.get("options")) | other,
-        is_stream=request.get("stream") is not False,
     )
 
 

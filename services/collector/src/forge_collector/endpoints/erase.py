@@ -30,10 +30,9 @@ class EraseRequest(Selection):
 def erase_exchanges(collector: CollectorDep, request: EraseRequest) -> Erasure:
     """Erase exchanges with feedback and dataset membership; names the versions that were trained on them."""
     _empty_spool(collector)
-    selection = Selection(**request.model_dump(exclude={"dry_run"}))
     with session_scope(collector.engine) as session:
-        found = (erase.preview if request.dry_run else erase.erase)(session, selection)
-    aside = collector.drainer.erase_set_aside(selection.fits_record, dry_run=request.dry_run)
+        found = (erase.preview if request.dry_run else erase.erase)(session, request)
+    aside = collector.drainer.erase_set_aside(request.fits_record, dry_run=request.dry_run)
     unreadable = remove_unreadable(collector.spool.folder, dry_run=request.dry_run)
     # Before the registry forgets them: a version is found by its dataset. An erasure that was cut short is finished here.
     with session_scope(collector.engine) as session:

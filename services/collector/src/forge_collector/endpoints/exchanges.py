@@ -128,17 +128,16 @@ def give_feedback(session: SessionDep, feedback: Feedback) -> Feedback:
     exchange = session.get(ExchangeRow, feedback.exchange_id)
     # An address that is new here must not get the number of another one in the exchange.
     said = exchange.document if exchange else ""
-    given = {
-        # Postgres stores no NUL in text.
-        name: value.replace("\0", "") if isinstance(value, str) else value
-        for name, value in feedback.model_dump(mode="json", exclude_none=True).items()
-    }
+    given = feedback.model_dump(mode="json", exclude_none=True)
     clean = redacted(given, STRICTEST, Numbering.after(said))
     kept = Feedback.model_validate(clean)
     add_feedback(
         session,
         FeedbackRow(
-            exchange_id=kept.exchange_id, thumb=kept.thumb or None, corrected=kept.corrected, note=kept.note
+            exchange_id=kept.exchange_id,
+            thumb=kept.thumb or None,
+            corrected=repository.plain(kept.corrected),
+            note=repository.plain(kept.note),
         ),
     )
     return kept

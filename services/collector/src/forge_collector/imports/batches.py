@@ -92,7 +92,7 @@ def _read(records: Iterable[Record], domain: str, chosen: ImportFormat | None, r
             log.exception("import.reader_crashed", at=record.at)
             problem = f"the reader failed on it: {type(error).__name__}"
         if problem:
-            batch.rejections.append(RejectedRecord(at=record.at, reason=problem.replace("\0", "")))
+            batch.rejections.append(RejectedRecord(at=record.at, reason=repository.plain(problem) or ""))
     return batch
 
 
@@ -145,8 +145,8 @@ def _conversation(name: str | None) -> str | None:
 
     A placeholder would make one conversation of all that are named by an address.
     """
-    plain = (name or "").replace("\0", "")[:LONGEST_CONVERSATION_ID]
-    return plain if plain and is_clean(plain) else None
+    kept = (repository.plain(name) or "")[:LONGEST_CONVERSATION_ID]
+    return kept if kept and is_clean(kept) else None
 
 
 def _store(session: Session, batch: _Read) -> int:
@@ -178,7 +178,7 @@ def _store_one_by_one(session: Session, batch: _Read) -> int:
 
 
 def _feedback(one: Rated) -> dict[str, Any]:
-    note = redacted(one.note, STRICTEST, Numbering()) if one.note else None
+    note = redacted(repository.plain(one.note), STRICTEST, Numbering()) if one.note else None
     return {"id": one.exchange.id, "thumb": one.thumb, "note": note, "at": utc_now()}
 
 

@@ -200,7 +200,7 @@ def test_a_request_of_claude_code_is_the_persons_prompt_and_one_system_prompt() 
         {"role": "system", "content": "You are an agent.\n\nBe quick."},
         user("say hi"),
     ]
-    assert (request.conversation, request.is_stream) == (SESSION, True)
+    assert request.conversation == SESSION
     assert request.sampling == {
         "max_tokens": 100,
         "thinking": {"type": "adaptive"},

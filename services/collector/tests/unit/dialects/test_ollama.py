@@ -115,9 +115,8 @@ def test_a_chat_request_is_read() -> None:
         {"role": "tool", "name": "look", "content": "a cat"},
     ]
     assert asked.sampling == {"temperature": 0, "num_ctx": 4096, "format": "json", "think": True}
-    assert (asked.model, asked.is_stream, asked.tools) == (
+    assert (asked.model, asked.tools) == (
         "tiny",
-        True,
         [{"type": "function", "function": {"name": "look"}}],
     )
 
@@ -127,7 +126,6 @@ def test_a_generate_request_is_read() -> None:
 
     assert asked.messages == [{"role": "system", "content": "code"}, {"role": "user", "content": "def f("}]
     assert asked.sampling == {"suffix": "return x", "raw": True}
-    assert asked.is_stream is False
 
 
 def test_the_token_context_is_not_kept_but_tells_the_conversation() -> None:

@@ -60,11 +60,14 @@ class Upstream:
     prefix: bytes = field(init=False, repr=False, compare=False)
     authority: bytes = field(init=False, repr=False, compare=False)
     """The Host header: the port is left out where it is the scheme's own."""
+    origin: str = field(init=False, repr=False, compare=False)
+    """`https://host:443`: who it is, whatever path and prefix."""
 
     def __post_init__(self) -> None:
         host = f"[{self.host}]" if ":" in self.host else self.host
         authority = host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
         object.__setattr__(self, "key", (self.scheme, self.host, self.port))
+        object.__setattr__(self, "origin", f"{self.scheme}://{self.host}:{self.port}")
         object.__setattr__(self, "prefix", self.path_prefix.encode("ascii"))
         object.__setattr__(self, "authority", authority.encode("idna" if not host.isascii() else "ascii"))
 

@@ -46,7 +46,6 @@ class ChatCompletions:
             tools=tools or None,
             model=as_text(request.get("model")),
             sampling={key: value for key, value in request.items() if key not in _CONVERSATION},
-            is_stream=request.get("stream") is True,
         )
 
     def reader(self, content_type: str) -> AnswerReader:

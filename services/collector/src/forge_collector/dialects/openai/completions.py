@@ -29,7 +29,6 @@ class Completions:
             messages=[{"role": "user", "content": _prompt(request.get("prompt"))}],
             model=as_text(request.get("model")),
             sampling={key: value for key, value in request.items() if key not in _PROMPT} | self._mark,
-            is_stream=request.get("stream") is True,
         )
 
     def reader(self, content_type: str) -> AnswerReader:

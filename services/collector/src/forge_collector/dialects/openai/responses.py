@@ -62,7 +62,6 @@ class Responses:
             model=as_text(request.get("model")),
             # With `previous_response_id` among them: it tells that the messages are not all that the model saw.
             sampling={key: value for key, value in request.items() if key not in _CONVERSATION},
-            is_stream=request.get("stream") is True,
             conversation=_conversation(request.get("conversation")),
             continues=_id(request.get("previous_response_id")),
         )

@@ -26,7 +26,7 @@ def test_a_prompt_is_one_user_message_and_marked_as_raw(prompt: object) -> None:
 
     assert asked.messages == [{"role": "user", "content": "The capital of France is"}]
     assert asked.sampling == {"raw": True, "suffix": ".", "max_tokens": 4}
-    assert (asked.model, asked.is_stream, asked.tools) == ("m", True, None)
+    assert (asked.model, asked.tools) == ("m", None)
 
 
 def test_where_the_server_puts_a_template_around_it_the_prompt_is_not_raw() -> None:

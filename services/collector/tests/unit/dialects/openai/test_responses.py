@@ -109,7 +109,7 @@ def test_an_input_of_text_with_instructions_is_a_user_message_behind_a_system_pr
     )
 
     assert asked.messages == [{"role": "system", "content": "be brief"}, {"role": "user", "content": "hello"}]
-    assert (asked.sampling, asked.model, asked.is_stream) == ({"temperature": 0.2}, "gpt-5", True)
+    assert (asked.sampling, asked.model) == ({"temperature": 0.2}, "gpt-5")
 
 
 def test_items_become_the_messages_that_a_chat_would_have() -> None:
