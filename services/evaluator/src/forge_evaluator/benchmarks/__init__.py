@@ -14,7 +14,8 @@ from forge_evaluator.benchmarks.checks import (
     ShellCheck,
     SqlCheck,
 )
-from forge_evaluator.benchmarks.load import Benchmark, BenchmarkUnusable, Manifest, load, read, shipped
+from forge_evaluator.benchmarks.load import Benchmark, load, practice, read, shipped
+from forge_evaluator.benchmarks.manifest import BenchmarkUnusable, Contents, Manifest
 from forge_evaluator.benchmarks.task import Difficulty, Task
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Check",
     "ChoiceCheck",
     "CodeCheck",
+    "Contents",
     "Criterion",
     "Difficulty",
     "DocumentCheck",
@@ -36,6 +38,7 @@ __all__ = [
     "SqlCheck",
     "Task",
     "load",
+    "practice",
     "read",
     "shipped",
 ]

@@ -1,4 +1,4 @@
-"""Reads a benchmark file whole and makes its manifest. Refuses broken lines, doubled ids and empty files by line number."""
+"""Reads a benchmark file whole. Refuses broken lines, doubled ids, empty files and a manifest of another file."""
 
 from __future__ import annotations
 
@@ -11,25 +11,12 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from forge_common.contracts.base import Sha256
-from forge_common.errors import Invalid, NotFound
+from forge_common.errors import NotFound
+from forge_evaluator.benchmarks import manifest as manifests
+from forge_evaluator.benchmarks.manifest import BenchmarkUnusable, Contents, count
 from forge_evaluator.benchmarks.task import Task
 
 _MAX_BYTES = 256 * 1024 * 1024
-
-
-class BenchmarkUnusable(Invalid):
-    """The file cannot be judged as written."""
-
-
-class Manifest(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-    sha256: Sha256
-    tasks: int
-    scored: int
-    groups: dict[str, int]
-    categories: dict[str, int]
-    kinds: dict[str, int]
 
 
 class Benchmark(BaseModel):
@@ -41,34 +28,72 @@ class Benchmark(BaseModel):
     tasks: tuple[Task, ...]
 
     @property
-    def manifest(self) -> Manifest:
-        return Manifest(
-            sha256=self.sha256,
-            tasks=len(self.tasks),
-            scored=sum(task.check is not None for task in self.tasks),
-            groups=dict(Counter(task.group for task in self.tasks)),
-            categories=dict(Counter(task.category for task in self.tasks)),
-            kinds=dict(Counter(task.check.kind if task.check else "unscored" for task in self.tasks)),
-        )
+    def contents(self) -> Contents:
+        return count(self.sha256, self.tasks)
 
 
 def shipped(name: str) -> bytes:
-    """The bytes of a benchmark that comes with the evaluator, by domain id. Raises NotFound."""
-    file = resources.files("forge_evaluator.benchmarks") / f"{name}.jsonl"
-    if not file.is_file():
+    """The bytes of a benchmark that comes with the evaluator, by domain id, as its manifest names them. Raises NotFound."""
+    data = _resource("benchmarks", name)
+    if data is None:
         raise NotFound(
             f"no benchmark is shipped for the domain {name!r}", fix="give a file: `--benchmark FILE`"
         )
-    return file.read_bytes()
+    if hashlib.sha256(data).hexdigest() != shipped_manifest(name).sha256:
+        raise BenchmarkUnusable(
+            f"the shipped benchmark {name!r} is not the one that its manifest names",
+            fix="install the evaluator again",
+        )
+    return data
+
+
+def shipped_manifest(name: str) -> manifests.Manifest:
+    text = _resource("benchmarks", name, ".manifest.json")
+    if text is None:
+        raise BenchmarkUnusable(
+            f"the benchmark {name!r} has no manifest",
+            fix=f"`python -m forge_evaluator bench manifest {name}.jsonl`",
+        )
+    return manifests.parse(text, name)
+
+
+def shipped_names() -> list[str]:
+    return _names("benchmarks")
+
+
+def practice(name: str) -> bytes:
+    """The practice tasks of a domain. Raises NotFound."""
+    data = _resource("practice", name)
+    if data is None:
+        raise NotFound(f"no practice tasks are shipped for {name!r}", fix="give a file of your own")
+    return data
+
+
+def practice_names() -> list[str]:
+    return _names("practice")
+
+
+def _resource(folder: str, name: str, ending: str = ".jsonl") -> bytes | None:
+    file = resources.files(f"forge_evaluator.{folder}") / f"{name}{ending}"
+    return file.read_bytes() if file.is_file() else None
+
+
+def _names(folder: str) -> list[str]:
+    files = resources.files(f"forge_evaluator.{folder}").iterdir()
+    return sorted(file.name.removesuffix(".jsonl") for file in files if file.name.endswith(".jsonl"))
 
 
 def load(path: Path) -> Benchmark:
-    """Raises BenchmarkUnusable, or NotFound when there is no such file."""
+    """Checked against the manifest beside it, where there is one. Raises BenchmarkUnusable, or NotFound without a file."""
     if not path.is_file():
         raise NotFound(f"no benchmark file at {path}", fix="check the path")
     if path.stat().st_size > _MAX_BYTES:
         raise BenchmarkUnusable(f"{path} is larger than {_MAX_BYTES >> 20} MiB", fix="split it into several")
-    return read(path.read_bytes())
+    benchmark = read(path.read_bytes())
+    place = manifests.beside(path)
+    if place.is_file():
+        manifests.verify(manifests.parse(place.read_bytes(), path.stem), benchmark.contents, path.stem)
+    return benchmark
 
 
 def read(data: bytes) -> Benchmark:

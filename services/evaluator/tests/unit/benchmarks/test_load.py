@@ -39,9 +39,9 @@ def test_a_check_may_stand_inside_test_cases_or_beside():
 def test_the_manifest_names_the_bytes_and_counts():
     benchmark = read(shipped("nano"))
 
-    assert benchmark.manifest.tasks == benchmark.manifest.scored == sum(benchmark.manifest.groups.values())
-    assert benchmark.manifest.groups["coding"] == 102
-    assert benchmark.manifest.kinds.keys() == {"code", "exact"}
+    assert benchmark.contents.tasks == benchmark.contents.scored == sum(benchmark.contents.groups.values())
+    assert benchmark.contents.groups["coding"] == 102
+    assert benchmark.contents.kinds.keys() == {"code", "exact"}
 
 
 @pytest.mark.parametrize(
