@@ -103,8 +103,8 @@ def _version(run: Run, number: int, result: ExportResult, probes: tuple[ParityPr
 
 
 def to_deploy(session: Session, run: Run) -> list[Version]:
-    """v0, what is live, and the run's own: an engine that lost one of them, or is a new one, gets it again."""
-    numbers = {0, repository.live(session, run.domain), run.version}
+    """v0, what is live, the run's own and its opponent: an engine that lost one of them, or is a new one, gets it again."""
+    numbers = {0, repository.live(session, run.domain), run.version, run.opponent}
     return [repository.version(session, run.domain, n) for n in sorted(n for n in numbers if n is not None)]
 
 
@@ -114,7 +114,7 @@ def _deployed(session: Session, run: Run, result: DeployResult) -> None:
     for version in repository.versions(session, run.domain):
         if deployed := by_model.get(version.model):
             remember_deployed(version, deployed)
-        elif version.number in (0, run.version):
+        elif version.number in (0, run.version, run.opponent):
             raise WrongResult(f"the result says nothing about {version.model}")
     session.flush()
     runs.go_live_first(session, run)

@@ -176,6 +176,8 @@ class Run(Table, table=True):
     dataset: str | None = None
     adapter: ArtifactRef | None = Field(default=None, sa_type=Json(ArtifactRef))
     version: int | None = None
+    # What an evaluation was told to judge against; `incumbent` is what it was judged against.
+    opponent: int | None = None
     incumbent: int | None = None
     verdict: Verdict | None = Field(default=None, sa_type=_words(Verdict))
     scorecard_id: str | None = None

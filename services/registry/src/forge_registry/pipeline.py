@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from forge_common.contracts.base import ArtifactRef
@@ -15,6 +15,8 @@ from forge_common.contracts.stages import (
     DeployRequest,
     EvaluateRequest,
     ExportRequest,
+    GuardBenchmark,
+    ParityProbe,
     PrepareRequest,
     StageKind,
     StageRequest,
@@ -38,8 +40,22 @@ class Step:
 
 
 @dataclass(frozen=True)
+class Contest:
+    """Who is judged against whom, and what the gate must know about it."""
+
+    candidate: str
+    candidate_probes: tuple[ParityProbe, ...] = ()
+    incumbent: str | None = None
+    incumbent_probes: tuple[ParityProbe, ...] = ()
+    is_against_live: bool = True
+    judged_before: int = 0
+    guards: tuple[GuardBenchmark, ...] = ()
+    parity_share: float = 0.5
+
+
+@dataclass(frozen=True)
 class Facts:
-    """What a stage's request is made from. `deployables` and `candidate` are set for the stages that need them."""
+    """What a stage's request is made from. `deployables` and `contest` are set for the stages that need them."""
 
     document: DomainDocument
     base: BaseModelRef
@@ -47,8 +63,7 @@ class Facts:
     dataset: str | None = None
     adapter: str | None = None
     deployables: tuple[Deployable, ...] = ()
-    candidate: str | None = None
-    incumbent: str | None = None
+    contest: Contest | None = None
 
 
 @dataclass(frozen=True)
@@ -146,13 +161,49 @@ def request_for(stage: StageKind, facts: Facts) -> StageRequest:
             return DeployRequest(versions=facts.deployables)
         case StageKind.EVALUATE:
             assert document.benchmark is not None
-            assert facts.candidate is not None
-            return EvaluateRequest(
-                domain=document,
-                benchmark=document.benchmark,
-                candidate=facts.candidate,
-                incumbent=facts.incumbent,
-            )
+            assert facts.contest is not None
+            return EvaluateRequest(domain=document, benchmark=document.benchmark, **vars(facts.contest))
+
+
+def guards(document: DomainDocument, others: Sequence[DomainDocument]) -> tuple[GuardBenchmark, ...]:
+    """The benchmarks that a candidate of `document` must not forget: of the domains that it names, else of those on the
+    same base. Those without a benchmark are passed over.
+    """
+    rules = document.eval
+    return tuple(
+        GuardBenchmark(
+            domain=other.id,
+            benchmark=other.benchmark,
+            scoring=other.eval.scoring,
+            temperature=other.eval.temperature,
+            max_tokens=other.eval.max_tokens,
+            tasks=rules.guard_tasks,
+        )
+        for other in others
+        if rules.guard_tasks
+        and other.benchmark is not None
+        and other.id != document.id
+        and other.benchmark != document.benchmark
+        and _is_guarded(document, other)
+    )
+
+
+def _is_guarded(document: DomainDocument, other: DomainDocument) -> bool:
+    named = document.eval.guard_domains
+    if named is not None:
+        return other.id in named
+    return (other.base_model, other.base_revision) == (document.base_model, document.base_revision)
+
+
+def check_guards(document: DomainDocument, others: Sequence[DomainDocument]) -> None:
+    """Raises NothingToJudge when a guard that the document names cannot be asked: it would stand open unnoticed."""
+    usable = {other.id for other in others if other.benchmark is not None}
+    missing = sorted(set(document.eval.guard_domains or ()) - usable - {document.id})
+    if missing and document.eval.guard_tasks:
+        raise NothingToJudge(
+            f"{document.id!r} is guarded by {', '.join(missing)}, which has no benchmark here",
+            fix="upload one, or take the name out of eval.guard_domains",
+        )
 
 
 def deployable(version: Version) -> Deployable:

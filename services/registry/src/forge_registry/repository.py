@@ -12,7 +12,8 @@ from sqlmodel.sql.expression import SelectOfScalar
 
 from forge_common.contracts.base import ArtifactRef, utc_now
 from forge_common.contracts.domain import DomainDocument
-from forge_common.contracts.runs import FINAL, RunState
+from forge_common.contracts.runs import FINAL, RunKind, RunState
+from forge_common.contracts.scorecard import Verdict
 from forge_common.contracts.stages import BaseModelRef
 from forge_registry.errors import DomainUnknown, RunUnknown, ScorecardUnknown, StageUnknown, VersionUnknown
 from forge_registry.models import (
@@ -165,6 +166,26 @@ def promotions(session: Session, domain_id: str) -> Sequence[Promotion]:
     """Newest first."""
     query = select(Promotion).where(col(Promotion.domain) == domain_id)
     return session.exec(query.order_by(col(Promotion.id).desc())).all()
+
+
+def judged_before(session: Session, run: Run) -> int:
+    """How many versions other than the run's own the gate has judged in this domain on the run's benchmark.
+
+    Evaluations that only judge spend nothing: they can promote nothing. Nor do those that could conclude nothing.
+    """
+    benchmark, verdict = (col(ScorecardRow.scorecard)[key].as_string() for key in ("benchmark", "verdict"))
+    query = (
+        select(func.count(func.distinct(ScorecardRow.version)))
+        .join(Run, col(Run.id) == col(ScorecardRow.run_id))
+        .where(
+            col(ScorecardRow.domain) == run.domain,
+            col(Run.kind) == RunKind.TRAIN,
+            col(ScorecardRow.version) != run.version,
+            benchmark == run.document.benchmark,
+            verdict != Verdict.INSUFFICIENT_DATA,
+        )
+    )
+    return session.exec(query).one()
 
 
 def scorecard(session: Session, scorecard_id: str) -> ScorecardRow:

@@ -136,6 +136,11 @@ def go_live_first(session: Session, run: Run) -> None:
 def _new_run(session: Session, domain: Domain, request: RunRequest, worker_ttl_s: float) -> Run:
     alive = repository.alive_queues(session, worker_ttl_s)
     now = utc_now()
+    document = domain.document
+    if request.benchmark is not None:
+        document = document.model_copy(update={"benchmark": request.benchmark})
+    if request.kind is RunKind.TRAIN and document.benchmark is not None:
+        pipeline.check_guards(document, [row.document for row in repository.domains(session)])
     return Run(
         id=new_id("run"),
         domain=domain.id,
@@ -144,10 +149,11 @@ def _new_run(session: Session, domain: Domain, request: RunRequest, worker_ttl_s
         state_at=now,
         created_at=now,
         hardware=pipeline.choose_hardware(request.hardware, request.kind, alive),
-        document=domain.document,
-        base=repository.base_ref(session, domain.document),
+        document=document,
+        base=repository.base_ref(session, document),
         dataset=request.dataset,
         version=_judged(session, request) if request.kind is RunKind.EVAL else None,
+        opponent=request.opponent,
         idempotency_key=request.idempotency_key,
     )
 
@@ -157,6 +163,12 @@ def _judged(session: Session, request: RunRequest) -> int:
     if number is None:
         raise NothingToJudge(
             f"nothing of {request.domain!r} is live yet", fix="`forge train` deploys v0 first"
+        )
+    if request.opponent is not None:
+        promotions.ready(session, request.domain, request.opponent)
+    if request.opponent == number:
+        raise NothingToJudge(
+            f"v{number} cannot be judged against itself", fix="name two versions: `forge versions` lists them"
         )
     return promotions.ready(session, request.domain, number).number
 
@@ -176,6 +188,7 @@ def _again(old: Run) -> Run:
         dataset=old.dataset,
         adapter=old.adapter,
         version=old.version,
+        opponent=old.opponent,
         idempotency_key=_retry_key(old),
     )
 

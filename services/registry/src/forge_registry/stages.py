@@ -13,7 +13,7 @@ from sqlmodel import Session
 
 from forge_common.artifacts import ArtifactStore
 from forge_common.contracts.base import RunId, StageId, utc_now
-from forge_common.contracts.runs import STAGES, AttemptState, RunState
+from forge_common.contracts.runs import STAGES, AttemptState, RunKind, RunState
 from forge_common.contracts.stages import (
     ClaimRequest,
     Heartbeat,
@@ -99,7 +99,7 @@ def _take(session: Session, held: Held, request: ClaimRequest, settings: Setting
         token=stage.fence,
         lease_s=settings.lease_s,
         attempt=attempt.number,
-        request=pipeline.request_for(stage.kind, _facts(session, run, stage.kind)),
+        request=pipeline.request_for(stage.kind, _facts(session, run, stage.kind, settings)),
     )
     attempt.state, attempt.worker, attempt.claim_id = AttemptState.CLAIMED, request.worker, request.claim_id
     attempt.token, attempt.answer, attempt.started_at = stage.fence, answer, utc_now()
@@ -147,7 +147,7 @@ def _end(
         runs.fail(session, run, failure)
 
 
-def _facts(session: Session, run: Run, stage: StageKind) -> pipeline.Facts:
+def _facts(session: Session, run: Run, stage: StageKind, settings: Settings) -> pipeline.Facts:
     facts = pipeline.Facts(
         document=run.document,
         base=run.base,
@@ -161,17 +161,31 @@ def _facts(session: Session, run: Run, stage: StageKind) -> pipeline.Facts:
         versions = deliveries.to_deploy(session, run)
         return replace(facts, deployables=tuple(pipeline.deployable(version) for version in versions))
     if stage is StageKind.EVALUATE:
-        candidate, incumbent = _contestants(session, run)
-        return replace(facts, candidate=candidate, incumbent=incumbent)
+        return replace(facts, contest=_contest(session, run, settings))
     return facts
 
 
-def _contestants(session: Session, run: Run) -> tuple[str, str | None]:
+def _contest(session: Session, run: Run, settings: Settings) -> pipeline.Contest:
     """Candidate and incumbent, as models; notes on the run which version it is judged against."""
     assert run.version is not None
     candidate = repository.version(session, run.domain, run.version)
     live = repository.live(session, run.domain)
-    run.incumbent = None if live == run.version else live
+    wanted = live if run.opponent is None else run.opponent
+    run.incumbent = None if wanted == run.version else wanted
+    contest = pipeline.Contest(
+        candidate=candidate.model,
+        candidate_probes=candidate.probes,
+        is_against_live=wanted == live,
+        parity_share=settings.parity_share,
+    )
+    if run.kind is RunKind.TRAIN:
+        others = [row.document for row in repository.domains(session)]
+        contest = replace(
+            contest,
+            judged_before=repository.judged_before(session, run),
+            guards=pipeline.guards(run.document, others),
+        )
     if run.incumbent is None:
-        return candidate.model, None
-    return candidate.model, repository.version(session, run.domain, run.incumbent).model
+        return contest
+    incumbent = repository.version(session, run.domain, run.incumbent)
+    return replace(contest, incumbent=incumbent.model, incumbent_probes=incumbent.probes)

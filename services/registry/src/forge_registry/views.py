@@ -32,6 +32,7 @@ def run_summary(run: Run) -> RunView:
         ended_at=run.ended_at,
         dataset=run.dataset,
         version=run.version,
+        opponent=run.opponent if run.incumbent is None else run.incumbent,
         verdict=run.verdict,
         error=run.error,
         fix=run.fix,

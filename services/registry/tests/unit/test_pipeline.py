@@ -203,3 +203,73 @@ def test_a_verdict_against_another_version_than_the_live_one_does_not_count():
 
 def test_an_evaluation_promotes_nothing():
     assert not decide(Verdict.PROMOTE, kind=RunKind.EVAL).promote
+
+
+def other(make, domain: str, **changes):
+    return make.document(domain, **({"benchmark": make.ref(domain.encode()).sha256} | changes))
+
+
+def guarded(document, *others) -> list[str]:
+    return [guard.domain for guard in pipeline.guards(document, (document, *others))]
+
+
+def test_a_candidate_is_guarded_by_the_domains_on_the_same_base(make, document):
+    same = other(make, "legal")
+    another_base = other(make, "coding", base_model="forge/other")
+    another_revision = other(make, "finance", base_revision="v2")
+    without_benchmark = other(make, "education", benchmark=None)
+
+    assert guarded(document, same, another_base, another_revision, without_benchmark) == ["legal"]
+
+
+def test_a_domain_that_names_its_guards_is_guarded_by_these_alone(make):
+    document = make.document(eval={"guard_domains": ["coding", "tiny"]})
+
+    assert guarded(document, other(make, "legal"), other(make, "coding", base_model="forge/other")) == [
+        "coding"
+    ]
+
+
+def test_guards_that_ask_for_no_task_are_none(make):
+    assert guarded(make.document(eval={"guard_tasks": 0}), other(make, "legal")) == []
+
+
+def test_a_guard_is_scored_as_its_own_domain_says_and_bounded_as_the_candidates_says(make):
+    document = make.document(eval={"guard_tasks": 7, "max_tokens": 11})
+    legal = other(
+        make, "legal", eval={"scoring": {"structure": {"weight": 1}}, "temperature": 0.3, "max_tokens": 500}
+    )
+
+    (guard,) = pipeline.guards(document, (legal,))
+
+    assert (guard.benchmark, guard.tasks, guard.temperature, guard.max_tokens) == (
+        legal.benchmark,
+        7,
+        0.3,
+        500,
+    )
+    assert guard.scoring.structure.weight == 1
+
+
+def test_a_named_guard_that_cannot_be_asked_is_refused(make):
+    document = make.document(eval={"guard_domains": ["coding", "legal"]})
+
+    with pytest.raises(NothingToJudge, match="guarded by legal, which has no benchmark"):
+        pipeline.check_guards(document, (other(make, "coding"), other(make, "legal", benchmark=None)))
+
+
+def test_an_evaluation_is_asked_for_with_everything_that_the_gate_must_know(make, document):
+    contest = pipeline.Contest(
+        candidate="m:v3",
+        candidate_probes=(make.probe("x"),),
+        incumbent="m:v1",
+        is_against_live=False,
+        judged_before=4,
+        parity_share=0.75,
+    )
+    facts = pipeline.Facts(document=document, base=BaseModelRef(name="b"), contest=contest)
+
+    request = pipeline.request_for(StageKind.EVALUATE, facts)
+
+    assert {name: getattr(request, name) for name in vars(contest)} == vars(contest)
+    assert request.benchmark == document.benchmark

@@ -74,6 +74,10 @@ class Scoring(Contract):
     completeness: Weight = Weight(weight=15)
 
 
+# What remains of a gate's alpha for the first, the second, and every later candidate of one benchmark version.
+_SPENT = (1.0, 0.5, 0.2)
+
+
 class GateRules(Contract):
     """When a candidate is better. `alpha` is the one-sided level of the paired bound; gains are points of 100."""
 
@@ -82,9 +86,19 @@ class GateRules(Contract):
     alpha: float = Field(default=0.05, gt=0, lt=0.5)
     min_gain: float = 1.0
     max_group_drop: float = 5.0
+    # How sure the gate must be of a loss of `max_group_drop` before it counts as harm; over all categories together, so
+    # that a benchmark of many small categories does not cry harm by chance.
+    harm_evidence: float = Field(default=0.8, ge=0.5, lt=1)
     max_infra_errors: float = Field(default=0.02, ge=0, lt=1)
     # Groups that decide the verdict; the others are only guarded by max_group_drop. Empty: all.
     decide_on: tuple[str, ...] = ()
+
+    def alpha_for(self, judged_before: int) -> float:
+        """The level for a candidate when so many others were judged on the same benchmark version: .05, .025, then .01.
+
+        Ten unchanged candidates in a row would else be promoted once, by chance, one time in three.
+        """
+        return self.alpha * _SPENT[min(judged_before, len(_SPENT) - 1)]
 
 
 class EvalRules(Contract):
@@ -93,6 +107,10 @@ class EvalRules(Contract):
     gate: GateRules = GateRules()
     temperature: float = 0.0
     max_tokens: int = 1024
+    # Domains whose benchmarks a candidate must not forget. None: every domain on the same base model.
+    guard_domains: tuple[Slug, ...] | None = None
+    # At most so many tasks of each of them, one answer a task; 0: none is looked at.
+    guard_tasks: int = Field(default=40, ge=0)
 
 
 class TrainingRules(Contract):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from pydantic import Field, JsonValue
+from pydantic import Field, JsonValue, model_validator
 
 from forge_common.contracts.base import ArtifactRef, Contract, Moment, RunId, Sha256, StageId
 from forge_common.contracts.scorecard import Scorecard, Verdict
@@ -85,15 +85,26 @@ class Hardware(StrEnum):
 
 
 class RunRequest(Contract):
-    """Start a run. `dataset` skips preparing; `version` names what an EVAL run judges (default: the live one)."""
+    """Start a run. `dataset` skips preparing; `version` names what an EVAL run judges (default: the live one).
+
+    An EVAL run judges against `opponent` (default: the live version) and on `benchmark` (default: the domain's own).
+    """
 
     domain: str
     kind: RunKind = RunKind.TRAIN
     hardware: Hardware = Hardware.AUTO
     dataset: Sha256 | None = None
     version: int | None = None
+    opponent: int | None = Field(default=None, ge=0)
+    benchmark: Sha256 | None = None
     # The second click: a request with the key of an existing run returns that run.
     idempotency_key: str | None = Field(default=None, max_length=128)
+
+    @model_validator(mode="after")
+    def _only_evaluations_choose(self) -> RunRequest:
+        if self.kind is not RunKind.EVAL and (self.opponent is not None or self.benchmark is not None):
+            raise ValueError("only a run of kind `eval` names an opponent or a benchmark")
+        return self
 
 
 class AttemptView(Contract):
@@ -123,6 +134,8 @@ class RunView(Contract):
     ended_at: Moment | None = None
     dataset: Sha256 | None = None
     version: int | None = None
+    opponent: int | None = None
+    """The version that `version` is judged against, once that is settled."""
     verdict: Verdict | None = None
     error: str | None = None
     fix: str | None = None

@@ -11,8 +11,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from forge_common.contracts.base import ArtifactRef, Contract, Payload, RunId, Sha256, StageId
-from forge_common.contracts.domain import DomainDocument
+from forge_common.contracts.base import ArtifactRef, Contract, Payload, RunId, Sha256, Slug, StageId
+from forge_common.contracts.domain import DomainDocument, Scoring
 from forge_common.contracts.exchange import Message
 from forge_common.contracts.scorecard import Scorecard
 
@@ -147,8 +147,23 @@ class DeployResult(Contract):
     deployed: tuple[Deployed, ...]
 
 
+class GuardBenchmark(Contract):
+    """Another domain's benchmark, and how that domain scores it. At most `tasks` of its tasks, one answer each."""
+
+    domain: Slug
+    benchmark: Sha256
+    scoring: Scoring
+    temperature: float
+    max_tokens: int
+    tasks: int = Field(ge=1)
+
+
 class EvaluateRequest(Contract):
-    """`incumbent=None` scores the candidate alone; the verdict is then `insufficient_data`."""
+    """`incumbent=None` scores the candidate alone; the verdict is then `insufficient_data`.
+
+    Each model must first give its `probes`' answers in the engine, at least `parity_share` of them: what does not
+    answer as the trained weights do is not judged at all.
+    """
 
     kind: Literal["evaluate"] = "evaluate"
     domain: DomainDocument
@@ -156,15 +171,27 @@ class EvaluateRequest(Contract):
     candidate: str
     incumbent: str | None = None
     seed: int = 0
+    # False: the incumbent is a version that somebody named, not what is live.
+    is_against_live: bool = True
+    # Candidates that were judged on this benchmark version before; the gate's alpha shrinks with them.
+    judged_before: int = Field(default=0, ge=0)
+    guards: tuple[GuardBenchmark, ...] = ()
+    candidate_probes: tuple[ParityProbe, ...] = ()
+    incumbent_probes: tuple[ParityProbe, ...] = ()
+    parity_share: float = Field(default=0.5, ge=0, le=1)
 
 
 class EvaluateResult(Contract):
     kind: Literal["evaluate"] = "evaluate"
     scorecard: Scorecard
     report: ArtifactRef
-    """Per-sample log: JSON lines with prompt, raw answer, extracted code, outcome."""
+    """JSON lines: a header that names the inputs, one line a sample (prompt, raw answer, extracted code, outcome), and
+    the scorecard last.
+    """
     page: ArtifactRef | None = None
     """The same for people: one self-contained HTML page, flipped tasks first."""
+    junit: ArtifactRef | None = None
+    """The same for a build server: JUnit XML, one test case a task."""
 
 
 StageRequest = Annotated[

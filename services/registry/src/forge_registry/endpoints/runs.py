@@ -57,8 +57,9 @@ router = APIRouter(prefix="/v1/runs", tags=["runs"], responses=EVERYWHERE)
 )
 def start_run(request: RunRequest, who: Admin, context: ContextDep, session: SessionDep) -> RunView:
     """Start a run: one at a time per domain. The same `idempotency_key` again returns the same run."""
-    if request.dataset is not None:
-        context.store.path(request.dataset)
+    for artifact in (request.dataset, request.benchmark):
+        if artifact is not None:
+            context.store.path(artifact)
     run = runs.start(session, request, by=who.name, worker_ttl_s=context.settings.worker_ttl_s)
     return run_view(session, run)
 
