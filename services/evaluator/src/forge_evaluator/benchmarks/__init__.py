@@ -9,7 +9,6 @@ from forge_evaluator.benchmarks.checks import (
     DocumentCheck,
     ExactCheck,
     HarnessCheck,
-    Language,
     NumberCheck,
     ShellCheck,
     SqlCheck,
@@ -17,6 +16,7 @@ from forge_evaluator.benchmarks.checks import (
 from forge_evaluator.benchmarks.load import Benchmark, load, practice, read, shipped
 from forge_evaluator.benchmarks.manifest import BenchmarkUnusable, Contents, Manifest
 from forge_evaluator.benchmarks.task import Difficulty, Task
+from forge_evaluator.sandbox.model import Language
 
 __all__ = [
     "Benchmark",

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import datetime as dt
-from enum import StrEnum
 from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+
+from forge_evaluator.sandbox.model import Language
 
 _NAME = r"^[A-Za-z_$][A-Za-z0-9_$]*$"
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Language(StrEnum):
-    """What a `code` check runs; SQL and shell have checks of their own."""
-
-    PYTHON = "python"
-    JAVASCRIPT = "javascript"
-    TYPESCRIPT = "typescript"
 
 
 class Case(_Strict):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
 
@@ -20,6 +20,10 @@ class NoSandbox(ForgeError):
 
 class SandboxLost(DependencyDown):
     """The sandbox itself failed, whoever's fault it was."""
+
+
+class LanguageRefused(ForgeError):
+    """The walls of this machine hold, but not for this language; its tasks are left unscored."""
 
 
 class Walls(StrEnum):
@@ -46,6 +50,14 @@ class Limits:
     threads: int = 32
 
 
+class Language(StrEnum):
+    """What a `Job` is written in; SQL and shell have jobs of their own."""
+
+    PYTHON = "python"
+    JAVASCRIPT = "javascript"
+    TYPESCRIPT = "typescript"
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """A candidate's code and the calls to make; `arguments` are positional, tagged, one tuple a call."""
@@ -53,6 +65,56 @@ class Job:
     code: str
     entry_point: str
     arguments: tuple[tuple[Tagged, ...], ...]
+    language: Language = Language.PYTHON
+
+
+@dataclass(frozen=True, slots=True)
+class SqlRun:
+    """One database of its own: `data` fills the tables; `probe`, if any, is asked after the script."""
+
+    data: str = ""
+    probe: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SqlJob:
+    """SQLite. Answered by an `Execution`: `loaded` tells of `setup` and the data of the first case (the benchmark's own),
+    a reply's value is the list of rows of the probe, else of the last statement of `script` that yields any.
+    """
+
+    setup: str
+    script: str
+    cases: tuple[SqlRun, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ShellRun:
+    """One call of the script in an empty folder that holds `files` (relative path: text)."""
+
+    args: tuple[str, ...] = ()
+    stdin: str = ""
+    files: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ShellJob:
+    """Run by bash. The limits are of each case, all its processes together."""
+
+    script: str
+    cases: tuple[ShellRun, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HarnessJob:
+    """`tests` is a Python module that defines `check(candidate)`, or whose top level asserts on `entry_point`.
+
+    `preamble` is run before the code, and before the tests too.
+    """
+
+    code: str
+    entry_point: str
+    tests: str
+    preamble: str = ""
 
 
 class Answer(StrEnum):
@@ -72,7 +134,11 @@ class Reply:
 
     @property
     def is_out_of_memory(self) -> bool:
-        return self.kind is Answer.RAISED and self.text.startswith("MemoryError")
+        """Python's and V8's way of telling."""
+        return self.kind is Answer.RAISED and self.text.startswith(_OUT_OF_MEMORY)
+
+
+_OUT_OF_MEMORY = ("MemoryError", "RangeError: Array buffer allocation failed")
 
 
 class End(StrEnum):
@@ -93,6 +159,66 @@ class Execution:
     loaded: Reply | None
     replies: tuple[Reply, ...]
     end: End
+    cpu_s: float = 0.0
+    wall_s: float = 0.0
+    memory_bytes: int = 0
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ShellReply:
+    """What a script left. `files` are the regular ones below its folder, by relative path, read as UTF-8.
+
+    A truncated output or set of files is what was taken of it: the first megabyte, the first 256 files.
+    """
+
+    exit_status: int
+    stdout: str
+    stderr: str = ""
+    files: dict[str, str] = field(default_factory=dict)
+    is_stdout_truncated: bool = False
+    are_files_truncated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ShellExecution:
+    """`replies` are the cases that finished, in order; `end` tells of the first that did not, after which none was run.
+
+    A script that ends by itself has finished, whatever its status (128 + n when a signal ended it).
+    """
+
+    replies: tuple[ShellReply, ...]
+    end: End
+    cpu_s: float = 0.0
+    wall_s: float = 0.0
+    memory_bytes: int = 0
+    detail: str = ""
+
+
+class Side(StrEnum):
+    """On which side of a harness something went wrong."""
+
+    CANDIDATE = "candidate"
+    TESTS = "tests"
+
+
+@dataclass(frozen=True, slots=True)
+class HarnessExecution:
+    """`has_passed` is the tests' own verdict, out of a sandbox that the candidate has no way into.
+
+    When not: `text` is the error ("AssertionError: ..."), `line` where it passed through `side`'s source. An assertion
+    that fails is told of the TESTS, an error that the candidate raised of the CANDIDATE. When `end` is not FINISHED, it is
+    how `side`'s process ended.
+    `is_weak`: what the two exchange is not plain data, so both ran in one process, where the candidate could have forged
+    the verdict.
+    """
+
+    has_passed: bool
+    end: End
+    side: Side | None = None
+    text: str = ""
+    line: int | None = None
+    is_weak: bool = False
     cpu_s: float = 0.0
     wall_s: float = 0.0
     memory_bytes: int = 0
