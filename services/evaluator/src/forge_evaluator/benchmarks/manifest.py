@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from forge_common.contracts.base import Sha256
 from forge_common.errors import Invalid
-from forge_evaluator.benchmarks.checks import Check, CodeCheck, HarnessCheck, Language, ShellCheck, SqlCheck
+from forge_evaluator.benchmarks.checks import Check, CodeCheck, HarnessCheck, ShellCheck, SqlCheck
 from forge_evaluator.benchmarks.task import Task
+from forge_evaluator.sandbox.model import Language
 
 
 class BenchmarkUnusable(Invalid):
