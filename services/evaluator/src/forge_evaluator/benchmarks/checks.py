@@ -103,10 +103,11 @@ class ShellCheck(_Strict):
 
 
 class ExactCheck(_Strict):
-    """The answer is `expected`, but for spacing and surrounding quotes."""
+    """The answer is `expected`, or one of `also`, but for spacing and surrounding quotes."""
 
     kind: Literal["exact"] = "exact"
     expected: str = Field(min_length=1)
+    also: tuple[str, ...] = ()
 
 
 class ChoiceCheck(_Strict):
