@@ -39,7 +39,9 @@ def extract(
     found = _choose(ours, entry_point, language) if ours else None
     if found is not None and entry_point is not None and found.defines:
         return Extraction(found.code, is_truncated)
-    if entry_point is not None and (completed := _completed(ours or ([] if blocks else [text]), prompt, entry_point, language)):
+    if entry_point is not None and (
+        completed := _completed(ours or ([] if blocks else [text]), prompt, entry_point, language)
+    ):
         return Extraction(completed, is_truncated)
     if found is not None:
         return Extraction(found.code, is_truncated)

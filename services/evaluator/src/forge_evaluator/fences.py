@@ -59,12 +59,12 @@ def fences(text: str) -> list[Block]:
             if found:
                 opened, lines = found, []
         elif found and found.closes(opened):
-            blocks.append(Block(_language(opened.info), "\n".join(lines)))
+            blocks.append(_block(opened, lines))
             opened = None
         else:
-            lines.append(_unindented(line, opened.indent))
+            lines.append(line)
     if opened is not None:
-        blocks.append(Block(_language(opened.info), "\n".join(lines), is_open=True))
+        blocks.append(_block(opened, lines, is_open=True))
     return blocks
 
 
@@ -82,9 +82,12 @@ def _fence(line: str) -> _Fence | None:
     return _Fence(sign, length, info.strip(), indent)
 
 
-def _unindented(line: str, indent: int) -> str:
-    spaces = len(line) - len(line.lstrip(" "))
-    return line[min(indent, spaces) :]
+def _block(opened: _Fence, lines: list[str], *, is_open: bool = False) -> Block:
+    """Without the fence's own indent, where all lines have it: models indent the fence of a list item, and not its code."""
+    margin = " " * opened.indent
+    if all(line.startswith(margin) or not line.strip() for line in lines):
+        lines = [line[opened.indent :] for line in lines]
+    return Block(_language(opened.info), "\n".join(lines), is_open)
 
 
 def _language(info: str) -> str:

@@ -58,6 +58,32 @@ class HarnessCheck(_Strict):
     preamble: str = ""
 
 
+class Snippet(_Strict):
+    """The seed's test: code that prints, and all that it should print."""
+
+    code: str = Field(min_length=1)
+    expected: str
+
+
+class SnippetCheck(_Strict):
+    """The seed's `test_cases`. Each runs after the answer's code, beside it: its verdict is weak, though nothing in there
+    is told what is expected.
+    """
+
+    kind: Literal["snippet"] = "snippet"
+    tests: tuple[Snippet, ...] = Field(min_length=1)
+
+
+class ParsedCheck(_Strict):
+    """Code that is not run: only parsed and compared with the gold answer. Says nothing about correctness.
+
+    What the seed's tasks without tests get, and languages that have no sandbox.
+    """
+
+    kind: Literal["parsed"] = "parsed"
+    language: str = "python"
+
+
 class SqlCase(_Strict):
     """`data` fills the tables; the rows of the answer's last query (or of `probe`, asked after it) are compared."""
 
@@ -228,6 +254,15 @@ class DocumentCheck(_Strict):
 
 
 Check = Annotated[
-    CodeCheck | HarnessCheck | SqlCheck | ShellCheck | ExactCheck | ChoiceCheck | NumberCheck | DocumentCheck,
+    CodeCheck
+    | HarnessCheck
+    | SnippetCheck
+    | ParsedCheck
+    | SqlCheck
+    | ShellCheck
+    | ExactCheck
+    | ChoiceCheck
+    | NumberCheck
+    | DocumentCheck,
     Field(discriminator="kind"),
 ]

@@ -10,7 +10,15 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from forge_common.contracts.base import Sha256
 from forge_common.errors import Invalid
-from forge_evaluator.benchmarks.checks import Check, CodeCheck, HarnessCheck, ShellCheck, SqlCheck
+from forge_evaluator.benchmarks.checks import (
+    Check,
+    CodeCheck,
+    HarnessCheck,
+    ParsedCheck,
+    ShellCheck,
+    SnippetCheck,
+    SqlCheck,
+)
 from forge_evaluator.benchmarks.task import Task
 from forge_evaluator.sandbox.model import Language
 
@@ -72,7 +80,9 @@ def language(check: Check | None) -> str | None:
     match check:
         case CodeCheck():
             return check.language.value
-        case HarnessCheck():
+        case ParsedCheck():
+            return check.language
+        case HarnessCheck() | SnippetCheck():
             return Language.PYTHON.value
         case SqlCheck():
             return "sql"

@@ -1,152 +1,227 @@
 """Code: extracted, run in the sandbox, compared out here, case by case. The gates come before the sum.
 
-No code: nothing counts. No case passed: likeness to the gold answer counts a quarter at most. Some cases passed: half of
-correctness at most.
+No code, a refusal, the task repeated: nothing counts. It does not parse: nothing counts. Nothing is worked out in it, or
+what was asked for is not defined: no likeness, no completeness. No case passed: likeness a quarter at most, completeness a
+third. Some cases passed, or a rule of the task broken: half of correctness at most.
 """
 
 from __future__ import annotations
 
-import ast
-import json
 from collections.abc import Iterator
-from itertools import islice
-from typing import Protocol
+from dataclasses import dataclass
+from typing import TypeAlias
 
 from forge_common.contracts.scorecard import Outcome
-from forge_evaluator.benchmarks import Case, CodeCheck, Task
-from forge_evaluator.extract import Extraction, defines, extract, parse
-from forge_evaluator.sandbox import Answer, End, Execution, Job, Reply, Tagged
-from forge_evaluator.scorers.compare import equal
-from forge_evaluator.scorers.score import Answered, Parts, Score
-from forge_evaluator.scorers.similarity import similarity
+from forge_evaluator.benchmarks import (
+    CodeCheck,
+    HarnessCheck,
+    ParsedCheck,
+    ShellCheck,
+    SnippetCheck,
+    SqlCheck,
+    Task,
+)
+from forge_evaluator.benchmarks.manifest import language
+from forge_evaluator.extract import Extraction, extract
+from forge_evaluator.scorers.requirements import completeness
+from forge_evaluator.scorers.score import Answered, Parts, Score, nothing
+from forge_evaluator.scorers.similarity import likeness
+from forge_evaluator.scorers.trials import (
+    Runs,
+    Trial,
+    try_code,
+    try_harness,
+    try_shell,
+    try_snippets,
+    try_sql,
+)
+from forge_evaluator.syntax import Program, parse
+
+__all__ = ["CODE_CHECKS", "Runs", "entry_point", "score"]
+
+CodeLike: TypeAlias = CodeCheck | HarnessCheck | SnippetCheck | SqlCheck | ShellCheck | ParsedCheck
+CODE_CHECKS = (CodeCheck, HarnessCheck, SnippetCheck, SqlCheck, ShellCheck, ParsedCheck)
 
 _PARSES, _SIGNATURE = 0.6, 0.4  # 15 and 10 of 25
 _PARTLY_CORRECT = 0.5  # 20 of 40
 _UNPROVEN_SIMILARITY = 0.25  # 5 of 20
-_MAX_EVIDENCE = 3
-_MAX_SHOWN = 200
-_ENDS = {
-    End.CPU: Outcome.TIMEOUT,
-    End.WALL: Outcome.TIMEOUT,
-    End.KILLED: Outcome.OOM,
-    End.DIED: Outcome.DIED,
-    End.GARBLED: Outcome.ERROR,
-}
+_UNPROVEN_COMPLETENESS = 1 / 3  # 5 of 15
 
 
-class Runs(Protocol):
-    """A sandbox, or several."""
-
-    def run(self, job: Job) -> Execution: ...
-
-
-def score(task: Task, check: CodeCheck, answered: Answered, sandbox: Runs) -> Score:
-    """Raises SandboxLost when the sandbox failed, which says nothing about the answer."""
-    found = extract(answered.text, check.entry_point)
+def score(task: Task, check: CodeLike, answered: Answered, sandbox: Runs) -> Score:
+    """Raises SandboxLost or LanguageRefused when the sandbox failed, which says nothing about the answer."""
+    spoken = language(check) or "python"
+    entry = entry_point(task, check)
+    found = extract(answered.text, entry, spoken, prompt=task.prompt)
+    broke_off = found.is_truncated or answered.finish_reason == "length"
     if found.code is None:
-        outcome = Outcome.TRUNCATED if _broke_off(found, answered) else Outcome.NO_CODE
-        return _nothing(outcome, "no Python code was found in the answer")
-    tree = parse(found.code)
-    if tree is None:
-        outcome = Outcome.TRUNCATED if _broke_off(found, answered) else Outcome.ERROR
-        return _nothing(outcome, "the code does not parse", found.code)
-    job = Job(found.code, check.entry_point, tuple(case.args for case in check.tests))
-    return _judge(task, check, found, tree, sandbox.run(job))
+        return nothing(Outcome.TRUNCATED if broke_off else Outcome.NO_CODE, "no code was found in the answer")
+    program = parse(found.code, spoken)
+    if _is_echo(found.code, program, task, check):
+        return nothing(Outcome.NO_CODE, "the answer only repeats the task", found.code)
+    # Python's own parser is right about Python; of the others the runtime has the last word.
+    trial = None if program is None and spoken == "python" else _try(check, found.code, sandbox)
+    if program is None and (trial is None or trial.passed == 0):
+        return nothing(
+            Outcome.TRUNCATED if broke_off else Outcome.ERROR, "the code does not parse", found.code
+        )
+    broken = tuple(_broken_rules(check, program))
+    return _Judged(task, check, spoken, entry, found, program, trial, broken).score
 
 
-def _judge(task: Task, check: CodeCheck, found: Extraction, tree: ast.Module, execution: Execution) -> Score:
-    assert found.code is not None
-    passed = sum(_passes(case, reply) for case, reply in zip(check.tests, execution.replies, strict=False))
-    share = passed / len(check.tests)
-    parts = Parts(
-        structure=_PARSES + _SIGNATURE * _has_signature(tree, check),
-        correctness=1.0 if share == 1 else min(share, _PARTLY_CORRECT),
-        similarity=_likeness(found.code, task, check, share),
-        completeness=share,
+def entry_point(task: Task, check: CodeLike) -> str | None:
+    """The name that the cases call; of the seed's snippets, the name in them that the gold answer defines."""
+    match check:
+        case CodeCheck() | HarnessCheck():
+            return check.entry_point
+        case SnippetCheck():
+            code = extract(task.gold_answer).code
+            gold = parse(code, "python") if code else None
+            names = (name for test in check.tests for name in _names(test.code))
+            return next((name for name in names if gold is not None and gold.defines(name)), None)
+        case _:
+            return None
+
+
+def _names(code: str) -> Iterator[str]:
+    program = parse(code, "python")
+    return (token for token in (program.tokens() if program else ()) if token.isidentifier())
+
+
+def _try(check: CodeLike, code: str, sandbox: Runs) -> Trial | None:
+    match check:
+        case CodeCheck():
+            return try_code(check, code, sandbox)
+        case HarnessCheck():
+            return try_harness(check, code, sandbox)
+        case SnippetCheck():
+            return try_snippets(check, code, sandbox)
+        case SqlCheck():
+            return try_sql(check, code, sandbox)
+        case ShellCheck():
+            return try_shell(check, code, sandbox)
+        case ParsedCheck():
+            return None
+
+
+def _is_echo(code: str, program: Program | None, task: Task, check: CodeLike) -> bool:
+    """All of it stands in the prompt, or it is the given code, whatever its comments and spacing."""
+    if "".join(code.split()) in "".join(task.prompt.split()):
+        return True
+    if not isinstance(check, CodeCheck) or not check.given or program is None:
+        return False
+    given = parse(check.given, check.language.value)
+    return given is not None and given.tokens() == program.tokens()
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    _task: Task
+    _check: CodeLike
+    _language: str
+    _entry: str | None
+    _found: Extraction
+    _program: Program | None
+    _trial: Trial | None
+    _broken: tuple[str, ...]
+
+    @property
+    def score(self) -> Score:
+        trial = self._trial
+        return Score(
+            points=None,
+            outcome=self._outcome(),
+            parts=self._parts(),
+            code=self._found.code,
+            evidence=(*self._broken, *(trial.evidence if trial else ())),
+            explanation="; ".join(self._explained()),
+            is_weak=trial is not None and trial.is_weak,
+            cpu_s=trial.cpu_s if trial else 0.0,
+        )
+
+    @property
+    def _share(self) -> float:
+        """A broken rule of the task counts as one failing case."""
+        if self._trial is None:
+            return 0.0
+        return max(0, self._trial.passed - bool(self._broken)) / self._trial.cases
+
+    def _outcome(self) -> Outcome | None:
+        if self._trial is None:
+            return None
+        if self._share == 1:
+            return Outcome.PASSED
+        if self._found.is_truncated:
+            return Outcome.TRUNCATED
+        return Outcome.WRONG if self._trial.share == 1 else self._trial.failure
+
+    def _parts(self) -> Parts:
+        correctness = (
+            None if self._trial is None else 1.0 if self._share == 1 else min(self._share, _PARTLY_CORRECT)
+        )
+        if self._is_beside_the_point():
+            structure = _PARSES if not self._is_stub() else 0.0
+            return Parts(structure=structure, correctness=correctness, similarity=0.0, completeness=0.0)
+        unproven = self._trial is not None and self._trial.passed == 0
+        similarity = self._likeness()
+        covered = self._covered()
+        if unproven:
+            similarity = None if similarity is None else min(similarity, _UNPROVEN_SIMILARITY)
+            covered = None if covered is None else min(covered, _UNPROVEN_COMPLETENESS)
+        return Parts(
+            structure=_PARSES + _SIGNATURE * self._fits(),
+            correctness=correctness,
+            similarity=similarity,
+            completeness=covered,
+        )
+
+    def _is_beside_the_point(self) -> bool:
+        """Nothing is worked out in it, or it does not define what was asked for; and the cases do not say otherwise."""
+        if self._program is None or self._share == 1:
+            return False
+        is_missing = self._entry is not None and not self._program.defines(self._entry)
+        return is_missing or self._is_stub()
+
+    def _is_stub(self) -> bool:
+        return self._program is not None and self._program.is_stub(self._entry)
+
+    def _fits(self) -> bool:
+        """The right signature; for queries and scripts, that they could be run at all."""
+        if not isinstance(self._check, CodeCheck) or self._program is None:
+            return self._trial is None or self._trial.fits
+        arity = self._program.arity(self._check.entry_point)
+        return arity is None or arity.takes([len(case.args) for case in self._check.tests])
+
+    def _likeness(self) -> float | None:
+        code = extract(self._task.gold_answer, self._entry, self._language, prompt=self._task.prompt).code
+        gold = parse(code, self._language) if code else None
+        return None if gold is None or self._program is None else likeness(self._program, gold)
+
+    def _covered(self) -> float | None:
+        if self._program is None or (self._trial is None and not self._task.requirements):
+            return None if self._trial is None else self._share
+        return completeness(self._task.requirements, self._program, self._share)
+
+    def _explained(self) -> Iterator[str]:
+        if self._trial is None:
+            yield "not run: parsed and compared with the gold answer only"
+            return
+        yield f"{self._trial.passed} of {self._trial.cases} cases passed"
+        if self._is_beside_the_point():
+            yield "a stub" if self._is_stub() else f"{self._entry} is not defined"
+        if self._trial.is_weak:
+            yield "weak: the tests ran where the answer could reach them"
+        if self._trial.detail:
+            yield self._trial.detail
+
+
+def _broken_rules(check: CodeLike, program: Program | None) -> Iterator[str]:
+    if not isinstance(check, CodeCheck) or program is None:
+        return
+    yield from (f"uses {what}, which the task forbids" for what in check.forbids if program.uses(what))
+    yield from (
+        f"does not use {what}, which the task requires" for what in check.requires if not program.uses(what)
     )
-    return Score(
-        points=None,
-        outcome=Outcome.PASSED if share == 1 else _failure(check, execution, found),
-        parts=parts,
-        code=found.code,
-        evidence=tuple(_evidence(check, execution)),
-        explanation=f"{passed} of {len(check.tests)} cases passed" + _how(execution),
-        cpu_s=execution.cpu_s,
-    )
-
-
-def _passes(case: Case, reply: Reply) -> bool:
-    return reply.kind is Answer.VALUE and equal(case.expected, reply.value)
-
-
-def _failure(check: CodeCheck, execution: Execution, found: Extraction) -> Outcome:
-    """The first thing that went wrong; only called when something did."""
-    if found.is_truncated:
-        return Outcome.TRUNCATED
-    if execution.end is not End.FINISHED:
-        return _ENDS[execution.end]
-    replies = [execution.loaded, *execution.replies]
-    if any(reply is not None and reply.is_out_of_memory for reply in replies):
-        return Outcome.OOM
-    wrong = [
-        reply for case, reply in zip(check.tests, execution.replies, strict=False) if not _passes(case, reply)
-    ]
-    first = wrong[0] if wrong else execution.loaded
-    return Outcome.ERROR if first is None or first.kind is Answer.RAISED else Outcome.WRONG
-
-
-def _has_signature(tree: ast.Module, check: CodeCheck) -> bool:
-    """The entry point is there and takes as many arguments as the cases give."""
-    functions = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == check.entry_point]
-    if not functions:
-        return defines(tree, check.entry_point)
-    arguments = functions[-1].args
-    most = len(arguments.posonlyargs) + len(arguments.args)
-    least = most - len(arguments.defaults)
-    counts = [len(case.args) for case in check.tests]
-    return min(counts) >= least and (arguments.vararg is not None or max(counts) <= most)
-
-
-def _likeness(code: str, task: Task, check: CodeCheck, share: float) -> float | None:
-    gold = extract(task.gold_answer, check.entry_point).code if task.gold_answer else None
-    if gold is None:
-        return None
-    likeness = similarity(code, gold)
-    return min(likeness, _UNPROVEN_SIMILARITY) if likeness is not None and share == 0 else likeness
-
-
-def _evidence(check: CodeCheck, execution: Execution) -> Iterator[str]:
-    """The first cases that failed, for a person to read."""
-    loaded = execution.loaded
-    if loaded is not None and loaded.kind is not Answer.VALUE:
-        yield f"the module itself raised {loaded.text}{_at(loaded)}"
-    failing = (
-        (case, reply)
-        for case, reply in zip(check.tests, execution.replies, strict=False)
-        if not _passes(case, reply)
-    )
-    for case, reply in islice(failing, _MAX_EVIDENCE):
-        got = _short(reply.value) if reply.kind is Answer.VALUE else reply.text + _at(reply)
-        yield f"{check.entry_point}({_short(list(case.args))[1:-1]}): expected {_short(case.expected)}, got {got}"
-
-
-def _at(reply: Reply) -> str:
-    return f" (line {reply.line})" if reply.line else ""
-
-
-def _short(value: Tagged) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= _MAX_SHOWN else text[:_MAX_SHOWN] + "…"
-
-
-def _how(execution: Execution) -> str:
-    return f"; {execution.detail}" if execution.detail else ""
-
-
-def _nothing(outcome: Outcome, explanation: str, code: str | None = None) -> Score:
-    zero = Parts(structure=0.0, correctness=0.0, similarity=0.0, completeness=0.0)
-    return Score(points=None, outcome=outcome, parts=zero, code=code, explanation=explanation)
-
-
-def _broke_off(found: Extraction, answered: Answered) -> bool:
-    return found.is_truncated or answered.finish_reason == "length"
+    longest = program.longest_function()
+    if check.max_function_lines is not None and longest > check.max_function_lines:
+        yield f"a function of {longest} lines, where the task allows {check.max_function_lines}"

@@ -42,3 +42,25 @@ def _close(expected: float, actual: float) -> bool:
     if math.isnan(expected) or math.isnan(actual):
         return math.isnan(expected) and math.isnan(actual)
     return math.isclose(expected, actual, rel_tol=_RELATIVE, abs_tol=_ABSOLUTE)
+
+
+def same_rows(expected: list[Tagged], actual: Tagged, *, ordered: bool) -> bool:
+    """Rows of a query. A whole number and a float of the same value are one: SQLite's sums and averages turn either way."""
+    if not isinstance(actual, list) or len(actual) != len(expected):
+        return False
+    ours, theirs = [_plain(row) for row in expected], [_plain(row) for row in actual]
+    if not ordered:
+        ours, theirs = sorted(ours, key=_order), sorted(theirs, key=_order)
+    return equal(ours, theirs)
+
+
+def _plain(row: Tagged) -> Tagged:
+    cells = row["$tuple"] if isinstance(row, dict) and "$tuple" in row else row
+    return [_cell(cell) for cell in cells] if isinstance(cells, list) else cells
+
+
+def _cell(value: Tagged) -> Tagged:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return float(value) if abs(value) < 2**53 else value
+    # Six digits: the order of a floating-point sum is the database's own.
+    return float(f"{value:.9g}") if isinstance(value, float) else value

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from forge_common.contracts.domain import Scoring
 from forge_common.contracts.scorecard import Outcome
-from forge_evaluator.benchmarks import Check, CodeCheck, ExactCheck, Task
-from forge_evaluator.sandbox import SandboxLost
-from forge_evaluator.scorers import code, exact
+from forge_evaluator.benchmarks import Check, ChoiceCheck, ExactCheck, NumberCheck, Task
+from forge_evaluator.sandbox import LanguageRefused, SandboxLost
+from forge_evaluator.scorers import code, exact, short
 from forge_evaluator.scorers.score import Answered, Parts, Score, unscored
 
 
@@ -16,7 +16,7 @@ def score(task: Task, answered: Answered, weights: Scoring, sandbox: code.Runs) 
         return unscored("unscored: the task has neither tests nor an exact answer")
     try:
         judged = _judge(task, task.check, answered, sandbox)
-    except SandboxLost as error:
+    except (SandboxLost, LanguageRefused) as error:
         return unscored(f"unscored: {error.message}", Outcome.INFRA_ERROR)
     points = compose(judged.parts, weights)
     if points is None:
@@ -29,7 +29,11 @@ def score(task: Task, answered: Answered, weights: Scoring, sandbox: code.Runs) 
 def _judge(task: Task, check: Check, answered: Answered, sandbox: code.Runs) -> Score:
     if isinstance(check, ExactCheck):
         return exact.score(check, answered)
-    if isinstance(check, CodeCheck):
+    if isinstance(check, ChoiceCheck):
+        return short.choice(task, check, answered)
+    if isinstance(check, NumberCheck):
+        return short.number(task, check, answered)
+    if isinstance(check, code.CODE_CHECKS):
         return code.score(task, check, answered, sandbox)
     return unscored(f"unscored: no scorer for checks of kind {check.kind!r}")
 

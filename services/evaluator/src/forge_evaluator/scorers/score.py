@@ -28,7 +28,10 @@ class Parts(BaseModel):
 
 
 class Score(BaseModel):
-    """`points` of 100. `evidence` quotes what decided; `explanation` is for a person."""
+    """`points` of 100. `evidence` quotes what decided; `explanation` is for a person.
+
+    `is_weak`: the tests ran where the answer could have forged what they saw.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -38,8 +41,15 @@ class Score(BaseModel):
     code: str | None = None
     evidence: tuple[str, ...] = ()
     explanation: str
+    is_weak: bool = False
     cpu_s: float = 0.0
 
 
 def unscored(explanation: str, outcome: Outcome | None = None) -> Score:
     return Score(points=None, outcome=outcome, explanation=explanation)
+
+
+def nothing(outcome: Outcome, explanation: str, code: str | None = None) -> Score:
+    """Zero in every part: a gate was not passed."""
+    zero = Parts(structure=0.0, correctness=0.0, similarity=0.0, completeness=0.0)
+    return Score(points=None, outcome=outcome, parts=zero, code=code, explanation=explanation)

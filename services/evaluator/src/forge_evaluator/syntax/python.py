@@ -55,7 +55,9 @@ class PythonProgram:
 
     def is_stub(self, name: str | None) -> bool:
         bodies = [
-            node.body for node in self._module.body if isinstance(node, _Documented) and _binds(node, name or "")
+            node.body
+            for node in self._module.body
+            if isinstance(node, _Documented) and _binds(node, name or "")
         ]
         return bool(bodies) and all(_works_out_nothing(statement) for statement in bodies[-1])
 
@@ -81,7 +83,9 @@ class PythonProgram:
         return parsed is not None and parsed.uses(what)
 
     def longest_function(self) -> int:
-        return max((_lines(node) for node in ast.walk(self._module) if isinstance(node, _Function)), default=0)
+        return max(
+            (_lines(node) for node in ast.walk(self._module) if isinstance(node, _Function)), default=0
+        )
 
     def tokens(self) -> list[str]:
         try:
@@ -153,7 +157,9 @@ def _imported(node: ast.AST) -> Iterator[str]:
     elif isinstance(node, ast.ImportFrom) and node.module:
         yield node.module
     elif isinstance(node, ast.Call) and (_calls(node, "__import__") or _calls(node, "import_module")):
-        yield from (a.value for a in node.args[:1] if isinstance(a, ast.Constant) and isinstance(a.value, str))
+        yield from (
+            a.value for a in node.args[:1] if isinstance(a, ast.Constant) and isinstance(a.value, str)
+        )
 
 
 def _lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:

@@ -37,7 +37,7 @@ def parse(code: str) -> Program | None:
 
 
 class SqlProgram:
-    def __init__(self, statements: list[exp.Expression], tokens: list[str]) -> None:
+    def __init__(self, statements: list[exp.Expr], tokens: list[str]) -> None:
         self._all = statements
         self._tokens = tokens
 
@@ -76,7 +76,7 @@ class SqlProgram:
         return found
 
 
-def _is_command(node: exp.Expression) -> bool:
+def _is_command(node: exp.Expr) -> bool:
     """Statements that the library passes on unread: triggers, REPLACE, EXPLAIN."""
     return isinstance(node, exp.Command) and str(node.this).upper() in _PASSED_ON
 
@@ -84,13 +84,15 @@ def _is_command(node: exp.Expression) -> bool:
 class _Shapes:
     """Blind to aliases and to the names of common table expressions; tables and columns are the schema's."""
 
-    def __init__(self, statement: exp.Expression, found: Counter[int]) -> None:
+    def __init__(self, statement: exp.Expr, found: Counter[int]) -> None:
         self._found = found
         self._chosen = {
-            node.alias.lower() for node in statement.find_all(exp.Alias, exp.TableAlias, exp.Table) if node.alias
+            node.alias.lower()
+            for node in statement.find_all(exp.Alias, exp.TableAlias, exp.Table)
+            if node.alias
         } | {node.name.lower() for node in statement.find_all(exp.TableAlias)}
 
-    def of(self, node: exp.Expression, depth: int) -> int:
+    def of(self, node: exp.Expr, depth: int) -> int:
         if isinstance(node, exp.Identifier):
             name = node.name.lower()
             return hash("chosen" if name in self._chosen else name)
@@ -104,4 +106,4 @@ class _Shapes:
         return shape
 
     def _part(self, value: object, depth: int) -> object:
-        return self.of(value, depth) if isinstance(value, exp.Expression) else repr(value)
+        return self.of(value, depth) if isinstance(value, exp.Expr) else repr(value)

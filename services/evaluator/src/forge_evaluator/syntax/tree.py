@@ -51,11 +51,115 @@ _IDLE = frozenset({"throw_statement", "empty_statement", ";"})
 _QUIET_COMMANDS = frozenset({":", "true", "false", "exit", "echo", "printf", "set", "return"})
 # What a script without a fence may begin its lines with; prose parses as commands too.
 _COMMANDS = frozenset(
-    """: [ [[ alias awk basename bc cat cd chmod chown cmp comm cp curl cut date dd declare df diff dirname du echo egrep env eval
-    exec exit export expr find fold getopts git grep gunzip gzip head hostname id install jq join kill less let ln local ls
-    mapfile mkdir mktemp mv nl od paste popd printf ps pushd pwd read readarray readonly realpath return rev rm rmdir sed seq
-    set shift shopt shuf sleep sort source split stat tac tail tar tee test time touch tr trap true truncate type typeset
-    ulimit umask uname uniq unset unzip wait wc which while xargs xxd zip""".split()
+    [
+        ":",
+        "[",
+        "[[",
+        "alias",
+        "awk",
+        "basename",
+        "bc",
+        "cat",
+        "cd",
+        "chmod",
+        "chown",
+        "cmp",
+        "comm",
+        "cp",
+        "curl",
+        "cut",
+        "date",
+        "dd",
+        "declare",
+        "df",
+        "diff",
+        "dirname",
+        "du",
+        "echo",
+        "egrep",
+        "env",
+        "eval",
+        "exec",
+        "exit",
+        "export",
+        "expr",
+        "find",
+        "fold",
+        "getopts",
+        "git",
+        "grep",
+        "gunzip",
+        "gzip",
+        "head",
+        "hostname",
+        "id",
+        "install",
+        "jq",
+        "join",
+        "kill",
+        "less",
+        "let",
+        "ln",
+        "local",
+        "ls",
+        "mapfile",
+        "mkdir",
+        "mktemp",
+        "mv",
+        "nl",
+        "od",
+        "paste",
+        "popd",
+        "printf",
+        "ps",
+        "pushd",
+        "pwd",
+        "read",
+        "readarray",
+        "readonly",
+        "realpath",
+        "return",
+        "rev",
+        "rm",
+        "rmdir",
+        "sed",
+        "seq",
+        "set",
+        "shift",
+        "shopt",
+        "shuf",
+        "sleep",
+        "sort",
+        "source",
+        "split",
+        "stat",
+        "tac",
+        "tail",
+        "tar",
+        "tee",
+        "test",
+        "time",
+        "touch",
+        "tr",
+        "trap",
+        "true",
+        "truncate",
+        "type",
+        "typeset",
+        "ulimit",
+        "umask",
+        "uname",
+        "uniq",
+        "unset",
+        "unzip",
+        "wait",
+        "wc",
+        "which",
+        "while",
+        "xargs",
+        "xxd",
+        "zip",
+    ]
 )
 
 
@@ -134,7 +238,9 @@ class TreeProgram:
         return max((node.end_point.row - node.start_point.row + 1 for node in functions), default=0)
 
     def tokens(self) -> list[str]:
-        return [_text(node) for node in _walk(self._root) if node.child_count == 0 and node.type not in _UNSEEN]
+        return [
+            _text(node) for node in _walk(self._root) if node.child_count == 0 and node.type not in _UNSEEN
+        ]
 
     def subtrees(self) -> Counter[int]:
         """Bottom-up without recursion: a node's shape is made once those of its children are there."""
@@ -161,7 +267,9 @@ class TreeProgram:
     def _bound(self) -> Iterator[tuple[str, Node]]:
         """Names that the top level binds, with what they are bound to."""
         for statement in self._statements():
-            inner = statement.child_by_field_name("declaration") if statement.type == "export_statement" else None
+            inner = (
+                statement.child_by_field_name("declaration") if statement.type == "export_statement" else None
+            )
             yield from _bindings(inner or statement)
 
 
@@ -212,7 +320,8 @@ def _arity(function: Node) -> Arity:
 
 def _may_be_left_out(node: Node) -> bool:
     return (
-        node.type in ("assignment_pattern", "optional_parameter") or node.child_by_field_name("value") is not None
+        node.type in ("assignment_pattern", "optional_parameter")
+        or node.child_by_field_name("value") is not None
     )
 
 
@@ -232,7 +341,10 @@ def _is_idle(statement: Node) -> bool:
         return statement.type in _IDLE
     values = [node for node in statement.named_children if node.type not in _UNSEEN]
     return all(
-        value.type in _LITERALS and all(child.type in ("string_fragment", "number") for child in value.named_children)
+        (
+            value.type in _LITERALS
+            and all(child.type in ("string_fragment", "number") for child in value.named_children)
+        )
         or _text(value) == "undefined"
         for value in values
     )
