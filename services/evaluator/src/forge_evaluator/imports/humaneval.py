@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from forge_evaluator.benchmarks import HarnessCheck, Task
-from forge_evaluator.extract import defines, parse
 from forge_evaluator.imports import programs
 from forge_evaluator.imports.records import Fields, Unreadable, text
+from forge_evaluator.syntax.python import defines
+from forge_evaluator.syntax.python import module_of as parse
 
 _ASK = "Complete this Python function. Answer with the whole function in one code block."
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from forge_evaluator.benchmarks import HarnessCheck, Task
-from forge_evaluator.extract import parse
 from forge_evaluator.imports import programs
 from forge_evaluator.imports.records import Fields, Unreadable, label, text, texts
+from forge_evaluator.syntax.python import module_of as parse
 
 
 def task(fields: Fields, line: int) -> Task:

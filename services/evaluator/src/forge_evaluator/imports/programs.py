@@ -5,8 +5,9 @@ from __future__ import annotations
 import ast
 import re
 
-from forge_evaluator.extract import defines, parse
 from forge_evaluator.imports.records import Unreadable
+from forge_evaluator.syntax.python import defines
+from forge_evaluator.syntax.python import module_of as parse
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TICKS = re.compile(r"`+")

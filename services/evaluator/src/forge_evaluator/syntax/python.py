@@ -20,10 +20,20 @@ _Documented = (ast.Module, ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
 def parse(code: str) -> Program | None:
+    module = module_of(code)
+    return None if module is None else PythonProgram(code, module)
+
+
+def module_of(code: str) -> ast.Module | None:
     try:
-        return PythonProgram(code, ast.parse(code))
+        return ast.parse(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
+
+
+def defines(module: ast.Module, name: str) -> bool:
+    """Whether the module's top level binds `name`."""
+    return any(_binds(node, name) for node in module.body)
 
 
 def has_node(name: str) -> bool:
@@ -39,7 +49,7 @@ class PythonProgram:
         self._module = _without_docstrings(module)
 
     def defines(self, name: str) -> bool:
-        return any(_binds(node, name) for node in self._module.body)
+        return defines(self._module, name)
 
     def arity(self, name: str) -> Arity | None:
         function = self._function(name)
