@@ -14,7 +14,6 @@ import asyncio
 import importlib.util
 import json
 import os
-import shutil
 import sys
 import tempfile
 import time
@@ -28,7 +27,7 @@ import uvloop
 from httptools import HttpRequestParser
 
 from forge_common.local.process import free_port
-from forge_common.testing.peers import cpu_seconds, load_by_wrk, nginx, nginx_path, serving
+from forge_common.testing.peers import cpu_seconds, full_load, load_name, nginx, nginx_path, serving
 
 REPLY = json.dumps(
     {
@@ -227,43 +226,15 @@ def running(name: str, origin: int) -> Iterator[tuple[int, psutil.Process]]:
         yield port, process
 
 
-def load_by_whatever_is_there(port: int, seconds: float, connections: int) -> tuple[int, int]:
-    if shutil.which("wrk") is None:
-        return load_by_client(port, seconds, connections)
-    url = f"http://127.0.0.1:{port}{PATH}"
-    return load_by_wrk(url, REQUEST_HEADERS, BODY, seconds=seconds, connections=connections)
-
-
-def load_by_client(port: int, seconds: float, connections: int) -> tuple[int, int]:
-    lines = [f"POST {PATH} HTTP/1.1", "Host: 127.0.0.1", f"Content-Length: {len(BODY)}"]
-    lines += [f"{name}: {value}" for name, value in REQUEST_HEADERS.items()]
-    request = "\r\n".join([*lines, "", ""]).encode() + BODY
-    counts = [0, 0]
-
-    async def ask(deadline: float) -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        while time.monotonic() < deadline:
-            writer.write(request)
-            head = await reader.readuntil(b"\r\n\r\n")
-            await reader.readuntil(REPLY[-40:])
-            counts[0] += 1
-            counts[1] += not head.startswith(b"HTTP/1.1 200")
-        writer.close()
-
-    async def main() -> None:
-        deadline = time.monotonic() + seconds
-        await asyncio.gather(*(ask(deadline) for _ in range(connections)))
-
-    uvloop.run(main())
-    return counts[0], counts[1]
-
-
 def measure(name: str, origin: int, seconds: float, connections: int) -> dict[str, Any]:
-    load = load_by_whatever_is_there
     with running(name, origin) as (port, process):
-        load(port, min(1.0, seconds), connections)
+
+        def load(seconds: float) -> tuple[int, int]:
+            return full_load(port, PATH, REQUEST_HEADERS, BODY, seconds=seconds, connections=connections)
+
+        load(min(1.0, seconds))
         before, began = cpu_seconds(process), time.monotonic()
-        requests, errors = load(port, seconds, connections)
+        requests, errors = load(seconds)
         used, took = cpu_seconds(process) - before, time.monotonic() - began
         rss = process.memory_info().rss
     return {
@@ -309,8 +280,7 @@ def main() -> None:
     if options.json:
         print(json.dumps(rows))
         return
-    load = "wrk" if shutil.which("wrk") else "the built-in client"
-    print(f"{options.connections} connections, load by {load}, {os.cpu_count()} cores, not streaming")
+    print(f"{options.connections} connections, load by {load_name()}, {os.cpu_count()} cores, not streaming")
     print(f"{'proxy':<16}{'µs CPU/request':>16}{'of forge':>10}{'requests/s':>12}{'RSS MB':>8}")
     for row in rows:
         if "left_out" in row:

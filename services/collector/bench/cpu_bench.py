@@ -2,7 +2,7 @@
 
     python services/collector/bench/cpu_bench.py [--quick]
 
-Two loads: as many requests as can be had over 16 connections (wrk), and 200 a second. Each round measures every target
+Two loads: as many requests as can be had over 16 connections (by wrk where it is installed), and 200 a second. Each round measures every target
 in turn; a figure is the median of the rounds. "loop" is the thread that carries the traffic: proxy, capture, redaction
 and spool; "others" are the drainer, which stores in a real Postgres until all of it is there, and fsync.
 """
@@ -20,7 +20,7 @@ from load import paced
 from payloads import HEADERS, KINDS, PATH, UNCAPTURED_PATH, kind, request
 from stage import Collector, Cpu, Target, stage, table
 
-from forge_common.testing.peers import load_by_wrk
+from forge_common.testing.peers import full_load, load_name
 
 RATE = 200
 CONNECTIONS = 16
@@ -58,11 +58,8 @@ Load = Callable[[Target, str, str], int]
 
 def saturating(seconds: float) -> Load:
     def load(target: Target, path: str, name: str) -> int:
-        url = f"http://127.0.0.1:{target.port}{path}"
-        headers = {**HEADERS, "x-bench": name}
-        count, errors = load_by_wrk(
-            url, headers, request(kind(name).prompt), seconds=seconds, connections=CONNECTIONS
-        )
+        headers, body = {**HEADERS, "x-bench": name}, request(kind(name).prompt)
+        count, errors = full_load(target.port, path, headers, body, seconds=seconds, connections=CONNECTIONS)
         if errors:
             raise SystemExit(f"{target.name} answered {errors} requests with an error")
         return count
@@ -112,7 +109,7 @@ def main() -> None:
     seconds, rounds = (1.0, 1) if options.quick else (4.0, 3)
     with stage() as (_, nginx, collector):
         compare(
-            f"CPU per exchange, {CONNECTIONS} connections at full load",
+            f"CPU per exchange, {CONNECTIONS} connections at full load (by {load_name()})",
             saturating(seconds),
             rounds,
             nginx,
