@@ -143,8 +143,7 @@ class Capture:
         if self._takes_long() and not self.trouble:
             return self._recorder.aside(self._size, lambda: self._write_down(answered), self._settle)
         self._write_down(answered)
-        self._settle()
-        return None
+        return self._settle()
 
     def _takes_long(self) -> bool:
         is_waiting = isinstance(self._prompt, Future) and not self._prompt.done()
@@ -157,17 +156,18 @@ class Capture:
         timing = Timing(self._captured_at, self._first_byte_s, self._total_s)
         self._record = self._recorder.record(self._context, prompt, answered(), self._status, timing)
 
-    def _settle(self) -> None:
+    def _settle(self) -> Held | None:
         """In the event loop, as all that counts and appends."""
         record, self._record = self._record, None
+        # Megabytes perhaps, while the reply still trickles to a slow client.
+        self._prompt = self._reader = None
         if record is not None:
-            self._recorder.keep(record)
-        elif self.trouble == NO_EXCHANGE:
+            return self._recorder.keep(record)
+        if self.trouble == NO_EXCHANGE:
             self._recorder.stats.unanswered += 1
         else:
             self._recorder.lose(self.trouble or "capture_failed", self._context)
-        # Megabytes perhaps, while the reply still trickles to a slow client.
-        self._prompt = self._reader = None
+        return None
 
     def _answered(self) -> Answered:
         # A refusal of the upstream is an exchange without an answer: its status says so, and it is never trained on.

@@ -70,6 +70,7 @@ class Collector:
             redaction=self.capture_rules,
             max_bytes=settings.max_exchange,
             later=lambda do: asyncio.get_running_loop().call_soon(do),
+            is_draining=lambda: not self.drainer.stats.is_down,
         )
         self.router = Router(lanes(settings), self.recorder, key=key if settings.needs_key else None)
         self.forgetter = Forgetter(self.engine, self.registry)

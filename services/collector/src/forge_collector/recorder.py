@@ -23,6 +23,7 @@ from forge_collector.dialects.dialect import Answered, Asked, JsonObject, as_obj
 from forge_collector.redact import STRICTEST, Numbering, Numberings, Redactor, is_clean
 from forge_collector.redaction.scanner import Scanner, scanner
 from forge_collector.spool import Spool
+from forge_collector.waiting import WaitingRoom
 from forge_common.contracts.domain import RedactionClass
 from forge_common.http.proxy import Held
 from forge_common.logging import get_logger
@@ -97,6 +98,7 @@ class Recorder:
         redaction: Callable[[str], frozenset[RedactionClass]] = lambda _domain: STRICTEST,
         max_bytes: int,
         later: Callable[[Callable[[], None]], object],
+        is_draining: Callable[[], bool] = lambda: False,
     ) -> None:
         self.max_bytes = max_bytes
         self.later = later
@@ -105,7 +107,7 @@ class Recorder:
         self._lanes = [ThreadPoolExecutor(THREADS, thread_name_prefix=f"capture-{name}") for name in LANES]
         self._warming: Future[Scanner] | None = None
         self._aside: set[Held] = set()
-        self._spool = spool
+        self._waiting = WaitingRoom(spool, is_draining)
         self._active_domain, self._model_rules = active_domain, model_rules
         self._redaction, self._numberings = redaction, Numberings()
         self._continuations = Continuations()
@@ -128,19 +130,29 @@ class Recorder:
         for lane in self._lanes:
             lane.shutdown()
 
-    def aside(self, size: int, job: Callable[[], None], then: Callable[[], None]) -> Held:
-        """Do `job` in a thread, and `then` in the event loop; the future is done after both. `job` must not raise."""
+    def aside(self, size: int, job: Callable[[], None], then: Callable[[], Held | None]) -> Held:
+        """Do `job` in a thread, and `then` in the event loop; the future is done after both, and after what `then` waits for.
+
+        `job` must not raise.
+        """
         loop = asyncio.get_running_loop()
         held: Held = loop.create_future()
         self._aside.add(held)
 
+        def release(_: object) -> None:
+            self._aside.discard(held)
+            if not held.done():
+                held.set_result(None)
+
         def settle(_: object) -> None:
+            further = None
             try:
-                then()
+                further = then()
             finally:
-                self._aside.discard(held)
-                if not held.done():
-                    held.set_result(None)
+                if further is None:
+                    release(None)
+                else:
+                    further.add_done_callback(release)
 
         asyncio.wrap_future(self.lane(size).submit(job), loop=loop).add_done_callback(settle)
         return held
@@ -149,6 +161,7 @@ class Recorder:
         """Return when all that was set aside so far has been appended."""
         if self._aside:
             await asyncio.wait(self._aside)
+        await self._waiting.settled()
 
     def prompt(self, asked: Asked, context: Context) -> Prompt:
         """Redact a request. A conversation that was not named is known by its opening, redacted: no hash of a secret stays."""
@@ -208,14 +221,18 @@ class Recorder:
             self._continuations.remember(answered.id, str(facts["conversation_id"]))
         return Record(context, orjson.dumps(facts), answered.complete)
 
-    def keep(self, record: Record) -> None:
-        """Append it to the spool; count it as kept or lost. By the event loop's thread."""
-        if self._spool.append(record.document):
-            self.stats.kept += 1
-            self.stats.partial += not record.complete
-        else:
-            # Not logged one by one: the spool says so, and why, at 1, 2, 4, 8, …
-            self.stats.lost["spool"] = self.stats.lost.get("spool", 0) + 1
+    def keep(self, record: Record) -> Held | None:
+        """Append it to the spool; count it as kept or lost. A future where it waits for room. By the event loop's thread."""
+
+        def settle(is_kept: bool) -> None:
+            if is_kept:
+                self.stats.kept += 1
+                self.stats.partial += not record.complete
+            else:
+                # Not logged one by one: the spool says so, and why, at 1, 2, 4, 8, …
+                self.stats.lost["spool"] = self.stats.lost.get("spool", 0) + 1
+
+        return self._waiting.append(record.document, settle)
 
     def lose(self, reason: str, context: Context) -> None:
         self.stats.lost[reason] = self.stats.lost.get(reason, 0) + 1

@@ -62,7 +62,7 @@ class Spool:
         self.folder = folder
         self.stats = SpoolStats()
         self.appended = threading.Event()
-        # Why the last frame was dropped; None once a frame was taken again.
+        # Why the last frame was not taken; None once a frame was taken again.
         self.refusing: str | None = None
         self.limit_bytes, self._fsync_s = limit_bytes, fsync_s
         self._segment_limit = min(segment_bytes, limit_bytes // _SEGMENTS_AT_LEAST)
@@ -103,18 +103,19 @@ class Spool:
     def reader(self, start: Position) -> SpoolReader:
         return SpoolReader(self.folder, start, lambda: self.end, self.stats)
 
-    def append(self, payload: bytes) -> bool:
-        """Hand one frame to the kernel. False when it was dropped, and counted, instead."""
+    def append(self, payload: bytes, *, is_last_try: bool = True) -> bool:
+        """Hand one frame to the kernel. False when there is no room: dropped, and counted if nobody will try again."""
         frame = framed(payload)
         if self.bytes_on_disk + len(frame) > self.limit_bytes:
             self.recycle()
             if self.bytes_on_disk + len(frame) > self.limit_bytes:
-                return self._drop("spool_full")
+                return self._refuse("spool_full", is_dropped=is_last_try)
         try:
             self._write_somehow(frame)
         except OSError as error:
             name = errno.errorcode.get(error.errno or 0, "unknown")
-            return self._drop("disk_full" if error.errno in _NO_SPACE else f"write_failed_{name}")
+            reason = "disk_full" if error.errno in _NO_SPACE else f"write_failed_{name}"
+            return self._refuse(reason, is_dropped=is_last_try)
         self.refusing = None
         self.stats.appended += 1
         self.stats.appended_bytes += len(frame)
@@ -231,13 +232,17 @@ class Spool:
             self._fd = -1
         self._changed.set()
 
-    def _drop(self, reason: str) -> bool:
+    def _refuse(self, reason: str, *, is_dropped: bool) -> bool:
+        self.refusing = reason
+        if is_dropped:
+            self._count_drop(reason)
+        return False
+
+    def _count_drop(self, reason: str) -> None:
         count = self.stats.dropped.get(reason, 0) + 1
         self.stats.dropped[reason] = count
-        self.refusing = reason
         if count & (count - 1) == 0:  # at 1, 2, 4, 8, …: loud, and still readable when the disk stays full
             log.error("spool.dropped", reason=reason, dropped=count)
-        return False
 
     def _sync_forever(self) -> None:
         while not self._is_closing:
