@@ -103,21 +103,21 @@ class Spool:
     def reader(self, start: Position) -> SpoolReader:
         return SpoolReader(self.folder, start, lambda: self.end, self.stats)
 
-    def append(self, payload: bytes, *, is_last_try: bool = True) -> bool:
-        """Hand one frame to the kernel. False when there is no room: dropped, and counted if nobody will try again."""
-        frame = framed(payload)
+    def append(self, *payloads: bytes, is_last_try: bool = True) -> bool:
+        """Hand the frames to the kernel in one write. False when there is no room: dropped, and counted if nobody will try again."""
+        frame = framed(payloads[0]) if len(payloads) == 1 else b"".join(map(framed, payloads))
         if self.bytes_on_disk + len(frame) > self.limit_bytes:
             self.recycle()
             if self.bytes_on_disk + len(frame) > self.limit_bytes:
-                return self._refuse("spool_full", is_dropped=is_last_try)
+                return self._refuse("spool_full", len(payloads) if is_last_try else 0)
         try:
             self._write_somehow(frame)
         except OSError as error:
             name = errno.errorcode.get(error.errno or 0, "unknown")
             reason = "disk_full" if error.errno in _NO_SPACE else f"write_failed_{name}"
-            return self._refuse(reason, is_dropped=is_last_try)
+            return self._refuse(reason, len(payloads) if is_last_try else 0)
         self.refusing = None
-        self.stats.appended += 1
+        self.stats.appended += len(payloads)
         self.stats.appended_bytes += len(frame)
         if not self._changed.is_set():
             self._changed.set()
@@ -232,9 +232,9 @@ class Spool:
             self._fd = -1
         self._changed.set()
 
-    def _refuse(self, reason: str, *, is_dropped: bool) -> bool:
+    def _refuse(self, reason: str, dropped: int) -> bool:
         self.refusing = reason
-        if is_dropped:
+        for _ in range(dropped):
             self._count_drop(reason)
         return False
 

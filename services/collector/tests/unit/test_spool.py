@@ -146,6 +146,17 @@ def test_a_full_spool_counts_what_it_drops_and_takes_frames_again_after_release(
     spool.close()
 
 
+def test_frames_of_one_append_are_kept_together_or_not_at_all(tmp_path: Path) -> None:
+    spool = open_spool(tmp_path, limit=3000)
+
+    assert spool.append(b"left", b"right")
+    assert not spool.append(bytes(2000), bytes(2000))
+
+    assert read_all(spool) == [b"left", b"right"]
+    assert (spool.stats.appended, spool.stats.dropped) == (2, {"spool_full": 2})
+    spool.close()
+
+
 def test_drained_segments_are_deleted_and_the_live_one_is_not(tmp_path: Path) -> None:
     spool = open_spool(tmp_path, segment=200)
     for payload in payloads(20):

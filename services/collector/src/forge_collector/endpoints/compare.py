@@ -39,11 +39,12 @@ def compare_models(
     asked = Question(request.asked(), domain, request.max_tokens, patience_s)
 
     def keep(left: ExchangeIn, right: ExchangeIn) -> None:
-        for exchange in (left, right):
-            if not collector.spool.append(
-                fill_in(exchange, domain, collector.capture_rules).model_dump_json(exclude_none=True).encode()
-            ):
-                raise SpoolFull("the spool is full", fix="is Postgres up? `forge status` says")
+        # In one write: a kill leaves both or neither.
+        if not collector.spool.append(*map(document, (left, right))):
+            raise SpoolFull("the spool is full", fix="is Postgres up? `forge status` says")
+
+    def document(exchange: ExchangeIn) -> bytes:
+        return fill_in(exchange, domain, collector.capture_rules).model_dump_json(exclude_none=True).encode()
 
     return StreamingResponse(_lines(compare(asked, models, keep)), media_type="text/event-stream")
 
