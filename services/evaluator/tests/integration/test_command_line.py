@@ -21,7 +21,7 @@ def test_the_shipped_nano_benchmark_passes_its_self_test():
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["flaws"] == []
-    assert found["manifest"]["scored"] >= 162
+    assert found["contents"]["scored"] >= 162
 
 
 def test_a_benchmark_that_cannot_tell_right_from_wrong_fails_its_self_test(tmp_path):
