@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from forge_cli.commands import compare, data, processes, runs, setup, stack, versions
+from forge_cli.commands import bench, compare, data, evaluation, processes, runs, setup, stack, versions
 
 app = typer.Typer(
     name="forge",
@@ -24,8 +24,9 @@ data.app.command()(compare.shadow)
 app.add_typer(data.app, name="data")
 app.command()(compare.compare)
 app.command()(runs.train)
-app.command("eval")(runs.evaluate)
+app.command("eval")(evaluation.evaluate)
 app.add_typer(runs.app, name="runs")
+app.add_typer(bench.app, name="bench")
 app.command()(versions.versions)
 app.command()(versions.promote)
 app.command()(versions.rollback)

@@ -9,7 +9,7 @@ from forge_cli.main import app
 
 COMMANDS = [
     ["init"], ["up"], ["down"], ["status"], ["domain"], ["data"], ["data", "build"], ["data", "import"], ["data", "exchanges"],
-    ["data", "feedback"], ["data", "policy"], ["data", "assign"], ["train"], ["eval"],
+    ["data", "feedback"], ["data", "policy"], ["data", "assign"], ["train"], ["eval"], ["bench"], ["bench", "import"], ["bench", "check"],
     ["promote", "1"], ["compare", "x"], ["data", "pairs"], ["data", "shadow"], ["rollback"], ["serve"], ["worker", "cpu"], ["runs"], ["versions"],
 ]  # fmt: skip
 
@@ -24,7 +24,7 @@ def forge(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_explains_itself_and_has_json(forge, command):
-    shown = forge(*command[:2] if command[0] == "data" else command[:1], "--help")
+    shown = forge(*command[:2] if command[0] in ("data", "bench") else command[:1], "--help")
 
     assert shown.exit_code == 0
     assert "--json" in shown.output

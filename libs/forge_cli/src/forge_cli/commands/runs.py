@@ -1,16 +1,18 @@
-"""`forge train`, `forge eval`, `forge runs`."""
+"""`forge train`, `forge runs`."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from forge_cli import clients
+from forge_cli import clients, reports
 from forge_cli.console import DomainOption, JsonFlag, command, done, escape, note, out, print_json, table
 from forge_cli.follow import RunFailed, follow, show_scorecard
+from forge_cli.installation import Installation
 from forge_common.contracts.base import RunId
-from forge_common.contracts.runs import Hardware, RunKind, RunRequest, RunState, RunView
+from forge_common.contracts.runs import Hardware, RunRequest, RunState, RunView
 
 Detach = Annotated[
     bool, typer.Option("--detach", help="Start it and return; `forge runs attach` watches it.")
@@ -34,19 +36,6 @@ def train(
 ) -> None:
     """The full pipeline: prepare, train, export, deploy, evaluate, promote if better."""
     request = RunRequest(domain=clients.domain(domain), hardware=hardware, dataset=dataset)
-    start_and_follow(request, detach=detach, as_json=json_)
-
-
-@command
-def evaluate(
-    *,
-    domain: DomainOption = None,
-    version: Annotated[int | None, typer.Option(help="Which version; default: the live one.")] = None,
-    detach: Detach = False,
-    json_: JsonFlag = False,
-) -> None:
-    """Judge a version on its domain's benchmark, beside the live one when that is another."""
-    request = RunRequest(domain=clients.domain(domain), kind=RunKind.EVAL, version=version)
     start_and_follow(request, detach=detach, as_json=json_)
 
 
@@ -79,6 +68,24 @@ def show(run: str, *, json_: JsonFlag = False) -> None:
 def attach(run: str, *, json_: JsonFlag = False) -> None:
     """Watch a run until it ends."""
     finish(follow(clients.registry(), RunId(run), quiet=json_), as_json=json_)
+
+
+@app.command()
+@command
+def report(
+    run: str,
+    *,
+    to: Annotated[Path | None, typer.Option("--out", help="Default: in the Forge's home.")] = None,
+    open_: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
+    json_: JsonFlag = False,
+) -> None:
+    """The HTML report of an evaluation: both versions' answers side by side, flipped tasks first."""
+    here = Installation.find()
+    saved = reports.save(clients.registry(here).run(RunId(run)), to, opened=open_, here=here)
+    if json_:
+        print_json({"run": run, "report": str(saved)})
+        return
+    done(f"the report of {escape(run)} is in {escape(str(saved))}")
 
 
 @app.command()

@@ -19,7 +19,9 @@ from forge_evaluator.benchmarks.selftest import Flaw, check
 from forge_evaluator.events import Events
 from forge_evaluator.imports import ADAPTERS
 from forge_evaluator.imports.convert import Imported, convert
-from forge_evaluator.sandbox import Pool, probe
+from forge_evaluator.scorers.code import Runs
+from forge_evaluator.settings import Settings
+from forge_evaluator.walls import walls_for
 
 Commands = Any
 """argparse's subparsers, whose type has no public name."""
@@ -54,13 +56,13 @@ def add(commands: Commands) -> None:
 
 def _check(arguments: argparse.Namespace, events: Events) -> int:
     benchmark = load(arguments.file)
-    with Pool(probe()) as sandbox:
+    with walls_for(benchmark.tasks, Settings()) as (sandbox, description):
         flaws = list(_flaws(benchmark, sandbox, events))
     shared = overlaps(_practice(arguments.practice), benchmark.tasks)
     events.result(
         {
             "contents": benchmark.contents.model_dump(mode="json"),
-            "sandbox": sandbox.tier.description,
+            "sandbox": description,
             "flaws": [asdict(flaw) for flaw in flaws],
             "overlaps": [asdict(overlap) for overlap in shared],
         }
@@ -68,7 +70,7 @@ def _check(arguments: argparse.Namespace, events: Events) -> int:
     return 1 if flaws or shared else 0
 
 
-def _flaws(benchmark: Benchmark, sandbox: Pool, events: Events) -> Iterator[Flaw]:
+def _flaws(benchmark: Benchmark, sandbox: Runs, events: Events) -> Iterator[Flaw]:
     for done, task in enumerate(benchmark.tasks):
         events.progress(f"testing {task.id}", done, len(benchmark.tasks))
         yield from check(benchmark.model_copy(update={"tasks": (task,)}), sandbox)

@@ -1,0 +1,222 @@
+"""`forge bench`: benchmarks listed, imported from public files, and tested before they may be used."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from forge_cli import clients, evaluator
+from forge_cli.clients import Document
+from forge_cli.console import FAILED, JsonFlag, command, done, escape, note, out, print_json, table
+from forge_cli.installation import Installation
+from forge_common.errors import ForgeError
+
+SHOWN = 15
+
+app = typer.Typer(
+    help="Benchmarks: list, import from public files, test.",
+    invoke_without_command=True,
+    no_args_is_help=False,
+)
+
+
+class Adapter(StrEnum):
+    """Which public form a file has."""
+
+    HUMANEVAL = "humaneval"
+    MBPP = "mbpp"
+    EVALPLUS = "evalplus"
+    GSM8K = "gsm8k"
+    CHOICE = "choice"
+    QA = "qa"
+
+
+class BenchmarkFlawed(ForgeError):
+    """The benchmark does not tell right from wrong."""
+
+
+@app.callback()
+@command
+def list_benchmarks(context: typer.Context, *, json_: JsonFlag = False) -> None:
+    """Without a subcommand: the shipped benchmarks, and those that the domains use."""
+    if context.invoked_subcommand is not None:
+        return
+    here = Installation.find()
+    uploaded, trouble = _uploaded(here)
+    found = evaluator.run("bench", "list", *(u["path"] for u in uploaded), here=here, quiet=json_)
+    for given, described in zip(uploaded, found.pop("files"), strict=True):
+        given.update(described)
+    if json_:
+        print_json(found | {"uploaded": uploaded, "unreachable": trouble})
+        return
+    used = {given["sha256"]: given["domain"] for given in uploaded if "sha256" in given}
+    rows = [_row(b["name"], "shipped", b, used.get(b.get("sha256", ""), "")) for b in found["shipped"]]
+    shipped = {b.get("sha256") for b in found["shipped"]}
+    rows += [_row(u["domain"], "yours", u, u["domain"]) for u in uploaded if u.get("sha256") not in shipped]
+    table("benchmark", "", "sha256", "tasks >", "categories", "difficulty", "judges", rows=rows)
+    if trouble:
+        note(escape(trouble))
+
+
+@app.command("import")
+@command
+def import_(
+    name: Annotated[Adapter, typer.Argument(help="The form of the file.", metavar="NAME")],
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="JSON lines, also packed (.gz).")],
+    *,
+    to: Annotated[Path, typer.Option("--out", help="The benchmark file to write.")],
+    domain: Annotated[
+        str | None, typer.Option(help="Make it this domain's benchmark, once it passes its self-test.")
+    ] = None,
+    licence: Annotated[str | None, typer.Option(help="The data set's licence, for the manifest.")] = None,
+    rejected: Annotated[
+        Path | None, typer.Option(help="Write line and reason of every refused record here.")
+    ] = None,
+    json_: JsonFlag = False,
+) -> None:
+    """Make a benchmark of a public file: humaneval, mbpp, evalplus, gsm8k, choice (multiple choice), qa."""
+    here = Installation.find()
+    options = evaluator.arguments(out=to, licence=licence, rejected=rejected)
+    found = evaluator.run("bench", "import", name.value, file, *options, here=here, quiet=json_)
+    if not json_:
+        _show_import(found)
+    if domain is not None:
+        found["uploaded"] = _upload(here, domain, to, quiet=json_)
+    if json_:
+        print_json(found)
+    elif domain is not None:
+        done(f"It passed its self-test and is the benchmark of {domain} now.")
+    else:
+        note(f"next: forge bench check {escape(str(to))}, then forge eval --benchmark {escape(str(to))}")
+
+
+@app.command()
+@command
+def check(
+    file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Benchmark tasks, JSON lines.")],
+    *,
+    json_: JsonFlag = False,
+) -> None:
+    """Whether a benchmark tells right from wrong: gold answers pass; stub, empty, refusal and echo do not."""
+    found = _checked(Installation.find(), file, quiet=json_)
+    if json_:
+        print_json(found)
+    else:
+        _show_contents(found["contents"])
+        note(f"sandbox {escape(found['sandbox'])}")
+        _show_flaws(found)
+    if found["flaws"] or found["overlaps"]:
+        raise typer.Exit(FAILED)
+
+
+def _checked(here: Installation, file: Path, *, quiet: bool) -> Document:
+    found: Document = evaluator.run("bench", "check", file, here=here, quiet=quiet)
+    return found
+
+
+def _upload(here: Installation, domain: str, file: Path, *, quiet: bool) -> str:
+    """The hash that it was stored under. Raises BenchmarkFlawed, and uploads nothing, when the self-test fails."""
+    registry = clients.registry(here)
+    registry.domain(domain)
+    found = _checked(here, file, quiet=quiet)
+    if found["flaws"] or found["overlaps"]:
+        if not quiet:
+            _show_flaws(found)
+        tasks = sorted({flaw["task"] for flaw in found["flaws"]} | {o["task"] for o in found["overlaps"]})
+        raise BenchmarkFlawed(
+            f"{len(tasks)} of {found['contents']['tasks']} tasks fail the self-test "
+            f"({', '.join(tasks[:5])}{', …' if len(tasks) > 5 else ''}); nothing was uploaded",
+            fix=f"mend or remove those tasks in {file}, then `forge bench check {file}`",
+        )
+    ref = clients.artifacts(here).push(file, "benchmark")
+    registry.put_benchmark(domain, ref)
+    return ref.sha256
+
+
+def _uploaded(here: Installation) -> tuple[list[Document], str | None]:
+    """Every domain's benchmark as a local file; or why they could not be looked at."""
+    try:
+        artifacts = clients.artifacts(here)
+        return [
+            {"domain": document.id, "path": artifacts.fetch(document.benchmark)}
+            for document in clients.registry(here).domains()
+            if document.benchmark is not None
+        ], None
+    except ForgeError as error:
+        return [], f"the domains' own benchmarks are not shown: {error.message}"
+
+
+def _row(name: str, origin: str, found: Document, used_by: str) -> list[str]:
+    if "error" in found:
+        return [name, origin, f"[red]{escape(found['error'])}[/]", "", "", "", ""]
+    return [
+        name,
+        origin,
+        found["sha256"][:12],
+        str(found["tasks"]),
+        _counts(found["categories"]),
+        _counts(found["difficulty"]),
+        used_by,
+    ]
+
+
+def _counts(counts: dict[str, int], most: int = 6) -> str:
+    named = [f"{escape(name)} {count}" for name, count in sorted(counts.items(), key=lambda item: -item[1])]
+    more = [f"{len(named) - most} more"] if len(named) > most else []
+    return ", ".join([*named[:most], *more])
+
+
+def _show_import(found: Document) -> None:
+    refused = sum(reason["records"] for reason in found["refused"])
+    done(f"{found['tasks']:,} tasks of {found['records']:,} records in {escape(found['file'])}")
+    _show_contents(found["manifest"])
+    if found["needs_judge"]:
+        note(f"{found['needs_judge']:,} tasks have long answers: without a judge they stay unscored")
+    if refused:
+        note(f"{refused:,} records were refused:")
+        rows = [
+            [f"{reason['records']:,}", escape(reason["reason"]), str(reason["first_line"])]
+            for reason in found["refused"][:SHOWN]
+        ]
+        table("records >", "reason", "first line >", rows=rows)
+        if len(found["refused"]) > SHOWN:
+            note(f"and {len(found['refused']) - SHOWN} more reasons; --rejected FILE has them all")
+
+
+def _show_contents(contents: Document) -> None:
+    out.print(
+        f"{contents['tasks']:,} tasks, {contents['scored']:,} with a check · sha256 {contents['sha256'][:16]}…"
+    )
+    for name in ("categories", "difficulty", "languages", "kinds"):
+        if contents[name]:
+            note(f"{name:<11}{_counts(contents[name])}")
+    if "licence" in contents:
+        note(f"licence: {escape(contents['licence'])}")
+
+
+def _show_flaws(found: Document) -> None:
+    flaws, overlaps = found["flaws"], found["overlaps"]
+    if not flaws and not overlaps:
+        done("It tells right from wrong: every gold answer passes, and nothing worthless does.")
+        return
+    rows = [_flaw(flaw) for flaw in flaws[:SHOWN]]
+    if rows:
+        out.print(f"\n[red]✗[/] {len(flaws)} answers were not judged as they should be")
+        table("task", "answer", "points >", "why", rows=rows)
+    if len(flaws) > SHOWN:
+        note(f"and {len(flaws) - SHOWN} more; --json has them all")
+    if overlaps:
+        out.print(f"\n[red]✗[/] {len(overlaps)} times a practice task gives a task away")
+        rows = [
+            [escape(o["task"]), escape(o["practice"]), o["field"], f"{o['likeness']:.0%}"]
+            for o in overlaps[:SHOWN]
+        ]
+        table("task", "practice task", "field", "alike >", rows=rows)
+
+
+def _flaw(flaw: dict[str, Any]) -> list[str]:
+    points = "unscored" if flaw["points"] is None else f"{flaw['points']:.0f}"
+    return [escape(flaw["task"]), flaw["answer"], points, escape(flaw["explanation"][:160])]
