@@ -12,8 +12,8 @@ from typing import Any
 from forge_common.contracts.domain import DomainDocument, Scoring
 from forge_common.contracts.scorecard import Outcome, Scorecard
 from forge_evaluator import page
-from forge_evaluator.answers import Answers, Judging, judge, read_answers, scorecard
 from forge_evaluator.benchmarks import Benchmark, load, read, shipped
+from forge_evaluator.completions import Answers, Judging, judge, read_answers, scorecard
 from forge_evaluator.events import Events
 from forge_evaluator.samples import Sample
 from forge_evaluator.settings import Settings

@@ -18,8 +18,8 @@ def task(fields: Fields, line: int) -> Task:
     entry_point = programs.entry_point_of(text(fields, "entry_point"))
     code = prompt + solution
     tests = text(fields, "test")
-    tree = programs.parse(tests)
-    if tree is None or not programs.defines(tree, "check"):
+    tree = parse(tests)
+    if tree is None or not defines(tree, "check"):
         raise Unreadable("test does not define check(candidate)")
     name = str(fields.get("task_id") or f"humaneval/{line}")
     return stub_task(Stub(name, "humaneval", prompt, code), entry_point, tests)

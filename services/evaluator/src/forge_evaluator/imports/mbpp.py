@@ -31,7 +31,7 @@ def task(fields: Fields, line: int) -> Task:
 
 def _entry_point(code: str, tests: str) -> str:
     """The function that the tests call: MBPP names none. Raises Unreadable."""
-    tree = programs.parse(code)
+    tree = parse(code)
     if tree is None:
         raise Unreadable("code is no Python")
     found = programs.called(tests, set(programs.functions(tree)))

@@ -13,25 +13,6 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _TICKS = re.compile(r"`+")
 
 
-def parse(code: str) -> ast.Module | None:
-    try:
-        return ast.parse(code)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-
-
-def defines(tree: ast.Module, name: str) -> bool:
-    """Whether the module's top level binds `name`."""
-    return any(_binds(node, name) for node in tree.body)
-
-
-def _binds(node: ast.stmt, name: str) -> bool:
-    if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-        return node.name == name
-    targets = node.targets if isinstance(node, ast.Assign) else ()
-    return any(isinstance(target, ast.Name) and target.id == name for target in targets)
-
-
 def entry_point_of(name: str) -> str:
     """Raises Unreadable when `name` is no name of a function."""
     if not _NAME.fullmatch(name):
@@ -51,7 +32,7 @@ def module(code: str, entry_point: str, what: str) -> ast.Module:
 
 def before(code: str, tree: ast.Module, entry_point: str) -> str:
     """What stands before the entry point: imports, constants and helper functions."""
-    node = next(node for node in tree.body if _binds(node, entry_point))
+    node = next(node for node in tree.body if defines(ast.Module([node], []), entry_point))
     decorators = getattr(node, "decorator_list", [])
     first = min([node.lineno, *(decorator.lineno for decorator in decorators)])
     return "\n".join(code.split("\n")[: first - 1]).strip("\n")
