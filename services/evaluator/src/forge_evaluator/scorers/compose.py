@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from forge_common.contracts.domain import Scoring
 from forge_common.contracts.scorecard import Outcome
-from forge_evaluator.benchmarks import Check, ChoiceCheck, ExactCheck, NumberCheck, Task
+from forge_evaluator.benchmarks import Check, ChoiceCheck, DocumentCheck, ExactCheck, NumberCheck, Task
 from forge_evaluator.sandbox import LanguageRefused, SandboxLost
-from forge_evaluator.scorers import code, exact, short
+from forge_evaluator.scorers import code, document, exact, short
 from forge_evaluator.scorers.score import Answered, Parts, Score, unscored
 
 
@@ -35,6 +35,8 @@ def _judge(task: Task, check: Check, answered: Answered, sandbox: code.Runs) -> 
         return short.number(task, check, answered)
     if isinstance(check, code.CODE_CHECKS):
         return code.score(task, check, answered, sandbox)
+    if isinstance(check, DocumentCheck):
+        return document.score(task, check, answered)
     return unscored(f"unscored: no scorer for checks of kind {check.kind!r}")
 
 

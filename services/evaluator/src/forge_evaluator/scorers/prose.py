@@ -1,0 +1,528 @@
+"""Prose taken apart: headings, sentences, words, stems, and whether it is prose at all. Judges nothing.
+
+A list item and a table row are sentences too; an item also carries the line that introduces its list. All of it takes
+linear time, and what stands beyond `MAX_CHARS` is not read.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+MAX_CHARS = 200_000
+MIN_WORDS = 5
+"""Fewer words state nothing."""
+UNMARKED = 7
+"""The level of a heading that is only a bold or a short line: below every marked one."""
+_MAX_MARKS = 4
+_MAX_SENTENCE_CHARS = 4_000
+
+# The share of these among the words: about 0.45 in prose, 0.25 in dense notes, 0 in a list of keywords.
+FUNCTION_WORDS = frozenset(
+    [
+        "a",
+        "about",
+        "above",
+        "after",
+        "again",
+        "against",
+        "all",
+        "also",
+        "although",
+        "always",
+        "am",
+        "among",
+        "an",
+        "and",
+        "another",
+        "any",
+        "are",
+        "aren't",
+        "as",
+        "at",
+        "be",
+        "because",
+        "been",
+        "before",
+        "being",
+        "below",
+        "between",
+        "both",
+        "but",
+        "by",
+        "can",
+        "can't",
+        "cannot",
+        "could",
+        "couldn't",
+        "did",
+        "didn't",
+        "do",
+        "does",
+        "doesn't",
+        "doing",
+        "don't",
+        "during",
+        "each",
+        "either",
+        "else",
+        "even",
+        "ever",
+        "every",
+        "few",
+        "for",
+        "from",
+        "further",
+        "had",
+        "hadn't",
+        "has",
+        "hasn't",
+        "have",
+        "haven't",
+        "having",
+        "he",
+        "her",
+        "here",
+        "hers",
+        "him",
+        "his",
+        "how",
+        "however",
+        "i",
+        "if",
+        "in",
+        "instead",
+        "into",
+        "is",
+        "isn't",
+        "it",
+        "it's",
+        "its",
+        "itself",
+        "just",
+        "least",
+        "less",
+        "many",
+        "may",
+        "me",
+        "might",
+        "more",
+        "most",
+        "much",
+        "must",
+        "my",
+        "neither",
+        "never",
+        "no",
+        "nor",
+        "not",
+        "nothing",
+        "now",
+        "of",
+        "off",
+        "on",
+        "once",
+        "one",
+        "only",
+        "or",
+        "other",
+        "others",
+        "otherwise",
+        "our",
+        "out",
+        "over",
+        "own",
+        "per",
+        "rather",
+        "same",
+        "shall",
+        "shan't",
+        "she",
+        "should",
+        "shouldn't",
+        "since",
+        "so",
+        "some",
+        "such",
+        "than",
+        "that",
+        "the",
+        "their",
+        "them",
+        "themselves",
+        "then",
+        "there",
+        "therefore",
+        "these",
+        "they",
+        "this",
+        "those",
+        "through",
+        "thus",
+        "to",
+        "too",
+        "under",
+        "unless",
+        "until",
+        "up",
+        "upon",
+        "us",
+        "very",
+        "was",
+        "wasn't",
+        "we",
+        "were",
+        "weren't",
+        "what",
+        "when",
+        "where",
+        "whereas",
+        "whether",
+        "which",
+        "while",
+        "who",
+        "whom",
+        "whose",
+        "why",
+        "will",
+        "with",
+        "within",
+        "without",
+        "won't",
+        "would",
+        "wouldn't",
+        "yet",
+        "you",
+        "your",
+    ]
+)
+_SENTENCE_SHARE = 0.15
+_TEXT_SHARE = 0.12
+
+# Not `a`, which also names things: `class A or B`.
+_ARTICLES = frozenset(["an", "the"])
+_NEVER_AFTER_ARTICLES = FUNCTION_WORDS - frozenset(
+    [
+        "above",
+        "all",
+        "any",
+        "before",
+        "both",
+        "each",
+        "either",
+        "few",
+        "just",
+        "least",
+        "less",
+        "many",
+        "may",
+        "more",
+        "most",
+        "much",
+        "never",
+        "no",
+        "not",
+        "nothing",
+        "now",
+        "once",
+        "one",
+        "only",
+        "other",
+        "others",
+        "own",
+        "same",
+        "such",
+        "then",
+        "under",
+        "up",
+        "very",
+        "will",
+        "within",
+    ]
+)
+_ARTICLES_TO_JUDGE, _ODD_ARTICLES = 4, 0.15
+
+_WORD = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+(?:'[^\W\d_]+)*|[^\W_]+")
+_FENCE = re.compile(r"^ {0,3}(?:`{3,}|~{3,})")
+_ATX = re.compile(r"^ {0,3}(#{1,6})[ \t]+([^\n]*?)[ \t#]*$")
+_UNDERLINE = re.compile(r"^ {0,3}(=+|-{3,})[ \t]*$")
+_EMPHASISED = re.compile(r"^\s*(?:\d{1,2}[.)]\s+)?(\*\*|__)([^*_\n]{1,120})\1\s*:?\s*$")
+_BARE = re.compile(r"^\s*(?:(?:\d{1,2}|[IVX]{1,4}|[A-Z])[.)]\s+)?([^\W\d_][^\n.!?;:|]{0,80}):?\s*$")
+_RUN_IN = re.compile(
+    r"^\s*(?:[-*+]\s+)?(?:\d{1,2}[.)]\s+)?(?:(\*\*|__)([^*_\n:.]{1,80})[:.]?\1[:.]?|([^\W\d_][^*_|\n:.,;]{0,60}):)\s+(?=\S)"
+)
+_ITEM = re.compile(r"^\s*(?:[-*+•–]|\(?\d{1,3}[.)]|\(?[a-zA-Z][.)])\s+")
+_ROW = re.compile(r"^\s*\|.*\|\s*$|^[^|\n]+\|[^|\n]+\|[^\n]*$")
+_RULE = re.compile(r"^[\s|:=*_+-]+$")
+_QUOTE = re.compile(r"^\s*(?:>\s?)+")
+_END = re.compile(r"[.!?…]+[\"'”’)\]*_]*(?=\s)")
+_ABBREVIATED = re.compile(
+    r"(?:^|[\s(\[])(?:[A-Za-z]|e\.g|i\.e|etc|cf|vs|al|approx|art|arts|sec|secs|no|nos|para|paras|ch|cl|reg|regs|fig|eq"
+    r"|pp?|vol|ed|eds|dr|mr|mrs|ms|prof|st|inc|ltd|co|corp|jr|sr|dept|est|max|min|jan|feb|mar|apr|jun|jul|aug|sept?|oct"
+    r"|nov|dec|u\.s|u\.k|u\.s\.c|f\.\dd|e\.u|s\.ct|c\.f\.r|a\.m|p\.m)\.$",
+    re.IGNORECASE,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """`text` stands verbatim in the answer, but for line breaks. `lead` introduces it: an item's `The seller must:`."""
+
+    text: str
+    lead: str = ""
+    is_cell: bool = False
+
+    @cached_property
+    def whole(self) -> str:
+        return f"{self.lead} {self.text}" if self.lead else self.text
+
+    @cached_property
+    def words(self) -> tuple[str, ...]:
+        return tuple(words(self.whole))
+
+    @cached_property
+    def own_words(self) -> tuple[str, ...]:
+        return tuple(words(self.text)) if self.lead else self.words
+
+    @cached_property
+    def stems(self) -> frozenset[str]:
+        return frozenset(map(stem, self.words))
+
+    @property
+    def is_statement(self) -> bool:
+        """Prose of some length that asks nothing."""
+        return (
+            len(self.words) >= MIN_WORDS
+            and not self.text.rstrip("\"'”’)*_ ").endswith("?")
+            and function_share(self.words) >= _SENTENCE_SHARE
+        )
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading (level 0: what comes before the first) and the sentences up to the next one."""
+
+    level: int
+    title: str
+    sentences: tuple[Sentence, ...]
+    paragraphs: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Document:
+    text: str
+    sections: tuple[Section, ...]
+
+    @cached_property
+    def sentences(self) -> tuple[Sentence, ...]:
+        return tuple(sentence for section in self.sections for sentence in section.sentences)
+
+    @cached_property
+    def words(self) -> tuple[str, ...]:
+        return tuple(words(self.text))
+
+    @cached_property
+    def is_prose(self) -> bool:
+        """No list of keywords, and no words in a random order."""
+        return function_share(self.words) >= _TEXT_SHARE and not is_scrambled(self.words)
+
+
+def plain(text: str) -> str:
+    """Compatibility forms folded, quotes straight, invisible characters gone.
+
+    Runs of combining marks are cut first: putting them in order takes quadratic time.
+    """
+    text = text[:MAX_CHARS]
+    if text.isascii():
+        return text
+    text = unicodedata.normalize("NFKC", "".join(_few_marks(text)))
+    text = text.translate(_STRAIGHT)
+    return "".join(char for char in text if unicodedata.category(char) not in {"Cf", "Co", "Cs"})
+
+
+_STRAIGHT = str.maketrans({"’": "'", "‘": "'", "ʼ": "'", "“": '"', "”": '"', "−": "-", "‑": "-"})
+
+
+def _few_marks(text: str) -> Iterator[str]:
+    run = 0
+    for char in text:
+        run = run + 1 if unicodedata.combining(char) else 0
+        if run <= _MAX_MARKS:
+            yield char
+
+
+def words(text: str) -> list[str]:
+    """Lower case, without punctuation; numbers keep their points; a possessive loses its ending."""
+    return [word.removesuffix("'s") for word in _WORD.findall(text.casefold())]
+
+
+def function_share(found: Sequence[str]) -> float:
+    """Among what has letters."""
+    lettered = [word for word in found if not word[0].isdigit()]
+    return sum(word in FUNCTION_WORDS for word in lettered) / len(lettered) if lettered else 0.0
+
+
+def is_scrambled(found: Sequence[str]) -> bool:
+    """Whether articles stand before words that no article can stand before: rare in prose, usual among shuffled words."""
+    following = [after for word, after in pairwise(found) if word in _ARTICLES]
+    odd = sum(after in _NEVER_AFTER_ARTICLES for after in following)
+    return len(following) >= _ARTICLES_TO_JUDGE and odd / len(following) > _ODD_ARTICLES
+
+
+def read(text: str) -> Document:
+    """`text` must be `plain`."""
+    sections: list[Section] = []
+    level, title, body = 0, "", list[str]()
+    for kind, depth, line in _lines(text.split("\n")):
+        if kind == "heading":
+            sections.append(_section(level, title, body))
+            level, title, body = depth, line, []
+        else:
+            body.append(line)
+    sections.append(_section(level, title, body))
+    return Document(text, tuple(s for s in sections if s.title or s.sentences))
+
+
+def _lines(lines: list[str]) -> Iterator[tuple[str, int, str]]:
+    for index, line in enumerate(lines):
+        content = _QUOTE.sub("", line)
+        following = lines[index + 1] if index + 1 < len(lines) else ""
+        if _FENCE.match(content):
+            continue
+        heading = _heading(content, following, is_first_of_block=index == 0 or not lines[index - 1].strip())
+        if heading:
+            yield ("heading", *heading)
+        elif not (_UNDERLINE.match(content) and index and lines[index - 1].strip()):
+            yield ("line", 0, content)
+
+
+def _heading(line: str, following: str, *, is_first_of_block: bool) -> tuple[int, str] | None:
+    if len(line) > 200:
+        return None
+    if found := _ATX.match(line):
+        return len(found[1]), found[2].strip("*_ ")
+    if _UNDERLINE.match(following) and words(line) and not _ROW.match(line) and is_first_of_block:
+        return (1 if "=" in following else 2), line.strip()
+    if found := _EMPHASISED.match(line):
+        return UNMARKED, found[2].rstrip(": ")
+    if is_first_of_block and (found := _BARE.match(line)) and _reads_as_title(found[1], line, following):
+        return UNMARKED, found[1].strip()
+    return None
+
+
+def _reads_as_title(title: str, line: str, following: str) -> bool:
+    """A short line of its own above other text; `The seller must:` above a list is none."""
+    found = words(title)
+    if len(found) > 6 or not title[0].isupper() or title.isspace():
+        return False
+    return not _ITEM.match(following) if line.rstrip().endswith(":") else not following.strip()
+
+
+def run_in_heading(paragraph: str) -> str:
+    """`**Issue.** Whether …` and `Issue: whether …` name their paragraph; empty where nothing does."""
+    found = _RUN_IN.match(paragraph[:200])
+    return (found[2] or found[3]).strip() if found else ""
+
+
+def _section(level: int, title: str, lines: list[str]) -> Section:
+    sentences: list[Sentence] = []
+    paragraphs: list[str] = []
+    lead = ""
+    for kind, text in _blocks(lines):
+        if kind == "row":
+            sentences.append(Sentence(text[:_MAX_SENTENCE_CHARS], is_cell=True))
+            continue
+        paragraphs.append(text)
+        found = [Sentence(part, lead if kind == "item" else "") for part in split_sentences(text)]
+        sentences += found
+        if kind == "text":
+            lead = found[-1].text if found and found[-1].text.rstrip("*_ ").endswith(":") else ""
+    return Section(level, title, tuple(sentences), tuple(paragraphs))
+
+
+def _blocks(lines: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Paragraphs, list items and table rows, each on one line."""
+    kind, held = "text", list[str]()
+    for line in [*lines, ""]:
+        is_row = bool(_ROW.match(line))
+        starts = bool(_ITEM.match(line))
+        if held and (starts or is_row or not line.strip()):
+            yield kind, " ".join(held)
+            held = []
+        if is_row:
+            if not _RULE.match(line):
+                yield "row", line.strip()
+        elif line.strip() and not _RULE.match(line):
+            kind = "item" if starts else kind if held else "text"
+            held.append(_ITEM.sub("", line, count=1).strip() if starts else line.strip())
+
+
+def sentence_list(paragraph: str) -> list[Sentence]:
+    return [Sentence(part) for part in split_sentences(paragraph)]
+
+
+def split_sentences(text: str) -> Iterator[str]:
+    start = 0
+    for end in _END.finditer(text):
+        following = text[end.end() : end.end() + 4].lstrip()[:1]
+        if end.end() - start < _MAX_SENTENCE_CHARS and (
+            _ABBREVIATED.search(text[max(start, end.end() - 12) : end.end()]) or following.islower()
+        ):
+            continue
+        yield from _bounded(text[start : end.end()].strip())
+        start = end.end()
+    if rest := text[start:].strip():
+        yield from _bounded(rest)
+
+
+def _bounded(text: str) -> Iterator[str]:
+    for start in range(0, len(text), _MAX_SENTENCE_CHARS):
+        yield text[start : start + _MAX_SENTENCE_CHARS]
+
+
+_SUFFIXES = (
+    "izations", "ization", "ations", "ation", "ements", "ement", "ments", "ment", "ances", "ance", "ences", "ence",
+    "ities", "ity", "ness", "ibly", "ably", "ible", "able", "ively", "ive", "ingly", "ings", "ing", "edly", "ions",
+    "ion", "ors", "or", "ers", "er", "als", "ally", "al", "ants", "ant", "ents", "ent", "ies", "ied", "ed", "es", "ly",
+    "y", "e", "s",
+)  # fmt: skip
+_SHORTEST_STEM = 4
+
+
+def stem(word: str) -> str:
+    """The part that `terminate`, `terminates` and `termination` share. Coarse, and the same on both sides."""
+    for suffix in _SUFFIXES:
+        if word.endswith(suffix) and len(word) - len(suffix) >= _SHORTEST_STEM:
+            return _undoubled(word[: -len(suffix)])
+    return (
+        word[:-1] if len(word) == _SHORTEST_STEM and word.endswith("s") and not word.endswith("ss") else word
+    )
+
+
+def _undoubled(root: str) -> str:
+    return root[:-1] if len(root) > _SHORTEST_STEM and root[-1] == root[-2] else root
+
+
+class Prompt:
+    """What the answer was given, so that copying it back earns nothing."""
+
+    _COPIED = 0.8
+
+    def __init__(self, text: str) -> None:
+        self._grams = set(_trigrams(words(plain(text))))
+
+    def share_in(self, found: Sequence[str]) -> float:
+        """The share of `found`'s runs of three words that stand in the prompt."""
+        grams = list(_trigrams(found))
+        return sum(gram in self._grams for gram in grams) / len(grams) if grams else 0.0
+
+    def holds(self, found: Sequence[str]) -> bool:
+        return self.share_in(found) >= self._COPIED
+
+
+def _trigrams(found: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+    return zip(found, found[1:], found[2:], strict=False)
