@@ -16,7 +16,7 @@ from forge_evaluator.benchmarks import Criterion, DocumentCheck, Task
 from forge_evaluator.extract import strip
 from forge_evaluator.scorers.completeness import Covered, completeness
 from forge_evaluator.scorers.likeness import likeness
-from forge_evaluator.scorers.prose import Document, Prompt, plain, read
+from forge_evaluator.scorers.prose import Document, Prompt, content, plain, read, words
 from forge_evaluator.scorers.score import Answered, Parts, Score
 from forge_evaluator.scorers.structure import structure
 from forge_evaluator.scorers.typed import Found, Reading, decide
@@ -68,12 +68,13 @@ def score(task: Task, check: DocumentCheck, answered: Answered, judge: Judges | 
     decided = [_Decided(criterion, _decide(task, criterion, reading, judge)) for criterion in check.rubric]
     if _is_refusal(text) and not any(d.gained > 0 for d in decided):
         return _nothing("the answer refuses", answered)
-    shaped, flaws = structure(check, document, reading.fresh)
+    gold = Reading.of(read(plain(task.gold_answer)), prompt)
+    shaped, flaws = structure(check, reading, reading.about(_topic(task)))
     covered = completeness(task.requirements, reading.fresh)
     parts = Parts(
         structure=shaped,
         correctness=_correctness(decided),
-        similarity=likeness(text, plain(task.gold_answer)) if task.gold_answer else None,
+        similarity=likeness(reading.text, gold.text) if gold.text else None,
         completeness=sum(c.share for c in covered) / len(covered) if covered else None,
     )
     return Score(
@@ -83,6 +84,10 @@ def score(task: Task, check: DocumentCheck, answered: Answered, judge: Judges | 
         evidence=tuple(_evidence(decided, covered)),
         explanation="; ".join(_explained(decided, covered, flaws)),
     )
+
+
+def _topic(task: Task) -> frozenset[str]:
+    return content(words(plain("\n".join((task.prompt, *task.requirements, task.gold_answer)))))
 
 
 def _gate(document: Document, prompt: Prompt) -> str:

@@ -250,9 +250,9 @@ def _denials(found: Sequence[str], gaps: Sequence[str], start: int, end: int) ->
 
 
 def _is_narrow(found: Sequence[str], position: int) -> bool:
-    """`without notice`, `rather than damages`, and a `not` that belongs to no verb: `damages, not interest`."""
+    """`without notice`, `rather than damages`, and what no auxiliary carries: `damages, not interest`; `bears no name`."""
     word = found[position]
-    if word == "not":
+    if word in {"not", "no"}:
         return position > 0 and found[position - 1] not in _VERBS
     return word in {"without", "than", "of", "to"}
 

@@ -292,6 +292,10 @@ class Sentence:
     def stems(self) -> frozenset[str]:
         return frozenset(map(stem, self.words))
 
+    @cached_property
+    def content(self) -> frozenset[str]:
+        return content(self.words)
+
     @property
     def is_statement(self) -> bool:
         """Prose of some length that asks nothing."""
@@ -358,6 +362,11 @@ def _few_marks(text: str) -> Iterator[str]:
 def words(text: str) -> list[str]:
     """Lower case, without punctuation; numbers keep their points; a possessive loses its ending."""
     return [word.removesuffix("'s") for word in _WORD.findall(text.casefold())]
+
+
+def content(found: Iterable[str]) -> frozenset[str]:
+    """The stems of the words that carry meaning; numbers and function words do not."""
+    return frozenset(stem(word) for word in found if word not in FUNCTION_WORDS and not word[0].isdigit())
 
 
 def function_share(found: Sequence[str]) -> float:
@@ -498,13 +507,11 @@ def stem(word: str) -> str:
     for suffix in _SUFFIXES:
         if word.endswith(suffix) and len(word) - len(suffix) >= _SHORTEST_STEM:
             return _undoubled(word[: -len(suffix)])
-    return (
-        word[:-1] if len(word) == _SHORTEST_STEM and word.endswith("s") and not word.endswith("ss") else word
-    )
+    return _undoubled(word)
 
 
 def _undoubled(root: str) -> str:
-    return root[:-1] if len(root) > _SHORTEST_STEM and root[-1] == root[-2] else root
+    return root[:-1] if len(root) >= _SHORTEST_STEM and root[-1] == root[-2] else root
 
 
 class Prompt:

@@ -16,7 +16,7 @@ from forge_evaluator.scorers.prose import (
     sentence_list,
     words,
 )
-from forge_evaluator.scorers.typed import pattern
+from forge_evaluator.scorers.typed import Reading, pattern
 
 SECTION_WORDS = 25
 _TOO_SHORT = 0.2
@@ -26,14 +26,19 @@ _SAME_PARAGRAPH_WORDS = 8
 
 
 def structure(
-    check: DocumentCheck, document: Document, fresh: Sequence[Sentence]
+    check: DocumentCheck, reading: Reading, relevant: Sequence[Sentence]
 ) -> tuple[float, tuple[str, ...]]:
-    """Share of 1, and what is amiss. Far fewer words than asked for: a fifth at most."""
+    """Share of 1, and what is amiss. Far fewer words than asked for: a fifth at most.
+
+    Only `relevant` sentences fill sections and reach the least length, so that padding gains nothing.
+    """
     flaws: list[str] = []
-    form = _sections(check, document, fresh, flaws) if check.sections else _prose(document, fresh, flaws)
-    length = _length(check, len(document.words), flaws)
+    document = reading.document
+    form = _sections(check, document, relevant, flaws) if check.sections else _prose(reading, flaws)
+    count = sum(len(sentence.own_words) for sentence in relevant)
+    length = _length(check, count, len(document.words), flaws)
     share = _FORM * form + _LENGTH * length + _ORDER * _order(document, flaws)
-    if len(document.words) < check.min_words / 2:
+    if count < check.min_words / 2:
         share = min(share, _TOO_SHORT)
     return share, tuple(flaws)
 
@@ -88,27 +93,27 @@ def _names(titles: Terms, heading: str) -> bool:
 
 
 def _prose_words(body: Iterable[Sentence], kept: set[str]) -> int:
-    """Each sentence once, and none that is copied from the prompt."""
+    """Each sentence once."""
     prose = {s.text: s for s in body if s.is_statement and s.text in kept}
     return sum(len(sentence.own_words) for sentence in prose.values())
 
 
-def _prose(document: Document, fresh: Sequence[Sentence], flaws: list[str]) -> float:
-    if not document.is_prose:
+def _prose(reading: Reading, flaws: list[str]) -> float:
+    if not reading.document.is_prose:
         flaws.append("no prose")
         return 0.0
-    stated = sum(len(sentence.own_words) for sentence in fresh if sentence.is_statement)
-    share = min(1.0, stated / max(1, len(document.words)) / _ENOUGH_PROSE)
+    stated = sum(len(sentence.own_words) for sentence in reading.fresh if sentence.is_statement)
+    share = min(1.0, stated / max(1, len(reading.document.words)) / _ENOUGH_PROSE)
     if share < 1:
         flaws.append("less than half of the text is sentences of its own")
     return share
 
 
-def _length(check: DocumentCheck, count: int, flaws: list[str]) -> float:
+def _length(check: DocumentCheck, relevant: int, count: int, flaws: list[str]) -> float:
     """Falls to nothing at half of the least and at twice the most."""
-    if count < check.min_words:
-        flaws.append(f"{count} words, fewer than {check.min_words}")
-        return max(0.0, 2 * count / check.min_words - 1)
+    if relevant < check.min_words:
+        flaws.append(f"{relevant} words on the point, fewer than {check.min_words}")
+        return max(0.0, 2 * relevant / check.min_words - 1)
     if count > check.max_words:
         flaws.append(f"{count} words, more than {check.max_words}")
         return max(0.0, 2 - count / check.max_words)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import pairwise
 
 from forge_evaluator.benchmarks.checks import (
@@ -25,6 +25,7 @@ from forge_evaluator.scorers.negation import denies_before, polarities
 from forge_evaluator.scorers.prose import Document, Prompt, Sentence, words
 
 _CONTRADICTED = 0.5
+_ON_TOPIC = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,16 @@ class Reading:
     @classmethod
     def of(cls, document: Document, prompt: Prompt) -> Reading:
         return cls(document, tuple(s for s in document.sentences if not prompt.holds(s.own_words)))
+
+    @cached_property
+    def text(self) -> str:
+        return "\n".join(sentence.text for sentence in self.fresh)
+
+    def about(self, topic: frozenset[str]) -> tuple[Sentence, ...]:
+        """The fresh sentences that share enough words with `topic`: other answers of a domain share a tenth, right ones half."""
+        return tuple(
+            s for s in self.fresh if s.content and len(s.content & topic) >= _ON_TOPIC * len(s.content)
+        )
 
 
 def decide(check: TypedCheck, reading: Reading) -> Found:
