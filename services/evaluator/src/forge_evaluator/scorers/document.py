@@ -126,8 +126,9 @@ def _is_on_the_point(decided: Sequence[_Decided]) -> bool:
 
 
 def _capped(parts: Parts) -> Parts:
+    """Form and likeness without substance. Requirements are not met by chance words."""
     values = {name: value and min(value, _NOTHING_MET) for name, value in parts.model_dump().items()}
-    return Parts.model_validate(values)
+    return Parts.model_validate(values | {"completeness": parts.completeness and 0.0})
 
 
 def _outcome(parts: Parts, answered: Answered) -> Outcome | None:
