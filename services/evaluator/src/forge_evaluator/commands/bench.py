@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,14 +11,13 @@ from typing import Any
 from pydantic import JsonValue
 
 from forge_common.errors import ForgeError
-from forge_evaluator.benchmarks import Benchmark, Task, load, manifest, practice, read, shipped
+from forge_evaluator.benchmarks import Task, load, manifest, practice, read, shipped
 from forge_evaluator.benchmarks.load import practice_names, shipped_manifest, shipped_names
 from forge_evaluator.benchmarks.overlap import overlaps
-from forge_evaluator.benchmarks.selftest import Flaw, check
+from forge_evaluator.benchmarks.selftest import check
 from forge_evaluator.events import Events
 from forge_evaluator.imports import ADAPTERS
 from forge_evaluator.imports.convert import Imported, convert
-from forge_evaluator.scorers.code import Runs
 from forge_evaluator.settings import Settings
 from forge_evaluator.walls import walls_for
 
@@ -57,24 +55,19 @@ def add(commands: Commands) -> None:
 def _check(arguments: argparse.Namespace, events: Events) -> int:
     benchmark = load(arguments.file)
     with walls_for(benchmark.tasks, Settings()) as (sandbox, description):
-        flaws = list(_flaws(benchmark, sandbox, events))
+        tested = check(
+            benchmark, sandbox, told=lambda done, of: events.progress("testing the tasks", done, of)
+        )
     shared = overlaps(_practice(arguments.practice), benchmark.tasks)
     events.result(
         {
             "contents": benchmark.contents.model_dump(mode="json"),
             "sandbox": description,
-            "flaws": [asdict(flaw) for flaw in flaws],
+            **tested.model_dump(mode="json"),
             "overlaps": [asdict(overlap) for overlap in shared],
         }
     )
-    return 1 if flaws or shared else 0
-
-
-def _flaws(benchmark: Benchmark, sandbox: Runs, events: Events) -> Iterator[Flaw]:
-    for done, task in enumerate(benchmark.tasks):
-        events.progress(f"testing {task.id}", done, len(benchmark.tasks))
-        yield from check(benchmark.model_copy(update={"tasks": (task,)}), sandbox)
-    events.progress("tested", len(benchmark.tasks), len(benchmark.tasks))
+    return 1 if tested.flaws or tested.untested or shared else 0
 
 
 def _practice(path: Path | None) -> list[Task]:
