@@ -7,7 +7,7 @@ import sys
 import warnings
 
 from forge_common.errors import ForgeError
-from forge_evaluator.commands import answers, bench
+from forge_evaluator.commands import answers, bench, practice
 from forge_evaluator.events import Events
 from forge_evaluator.sandbox import probe
 from forge_evaluator.worker import main as run_worker
@@ -39,6 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("sandbox", help="try the walls of this machine").set_defaults(run=_sandbox)
     bench.add(commands)
     answers.add(commands)
+    practice.add(commands)
     return parser
 
 

@@ -47,12 +47,18 @@ class Question(BaseModel):
     top_p: float
     max_tokens: int
     seed: int
+    # What was said after the prompt, by the model and to it in turn; practice asks again.
+    turns: tuple[str, ...] = ()
 
     def body(self) -> dict[str, JsonValue]:
         """The system prompt is the deployed model's own, so none is sent."""
+        said = (self.prompt, *self.turns)
         return {
             "model": self.model,
-            "messages": [{"role": "user", "content": self.prompt}],
+            "messages": [
+                {"role": "assistant" if number % 2 else "user", "content": text}
+                for number, text in enumerate(said)
+            ],
             "temperature": self.temperature,
             "top_p": self.top_p,
             "max_tokens": self.max_tokens,

@@ -32,6 +32,11 @@ class Events:
         eta_s = (now - self._began) / done * (of - step) if done else None
         self._line({"event": "progress", "message": message, "step": step, "of": of, "eta_s": eta_s})
 
+    def note(self, text: str) -> None:
+        """Something to read on the way; kept from the result."""
+        if self._as_lines:
+            self._line({"event": "note", "text": text})
+
     def result(self, value: Any) -> None:
         if self._as_lines:
             self._line({"event": "result", "value": value})
