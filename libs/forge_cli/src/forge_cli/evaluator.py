@@ -39,8 +39,17 @@ class Stopped(Cancelled):
     """Called off by the person who started it."""
 
 
-def run(*arguments: str | Path, here: Installation, quiet: bool, env: dict[str, str] | None = None) -> Any:
-    """What the evaluator's command found. Raises the error that it told, or Stopped after ctrl-C."""
+def run(
+    *arguments: str | Path,
+    here: Installation,
+    quiet: bool,
+    env: dict[str, str] | None = None,
+    notes: bool = False,
+) -> Any:
+    """What the evaluator's command found; with `notes` what it says on the way is shown.
+
+    Raises the error that it told, or Stopped after ctrl-C.
+    """
     if find_spec(MODULE) is None:
         raise EvaluatorMissing(
             "the evaluator is not installed beside this command",
@@ -48,7 +57,7 @@ def run(*arguments: str | Path, here: Installation, quiet: bool, env: dict[str, 
         )
     command = [sys.executable, "-m", MODULE, "--events", *map(str, arguments)]
     given = os.environ | {"FORGE_HOME": str(here.home)} | (env or {})
-    with tempfile.TemporaryFile() as noise, _bar(quiet=quiet) as bar:
+    with tempfile.TemporaryFile() as noise, _bar(quiet=quiet, notes=notes) as bar:
         child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=noise, env=given, text=True)
         try:
             assert child.stdout is not None
@@ -69,8 +78,9 @@ def run(*arguments: str | Path, here: Installation, quiet: bool, env: dict[str, 
 class Bar:
     """How far it is, and how long it still takes."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress, *, notes: bool) -> None:
         self._progress = progress
+        self._notes = notes
         self._task = progress.add_task("starting", total=None, left="")
 
     def show(self, event: dict[str, Any]) -> None:
@@ -83,9 +93,13 @@ class Bar:
             left=f"{_time(eta_s)} left" if eta_s else "",
         )
 
+    def note(self, text: str) -> None:
+        if self._notes:
+            self._progress.console.print(f"[dim]{escape(text)}[/]")
+
 
 @contextlib.contextmanager
-def _bar(*, quiet: bool) -> Iterator[Bar]:
+def _bar(*, quiet: bool, notes: bool) -> Iterator[Bar]:
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=28),
@@ -95,7 +109,7 @@ def _bar(*, quiet: bool) -> Iterator[Bar]:
         transient=True,
         disable=quiet or not err.is_terminal,
     ) as progress:
-        yield Bar(progress)
+        yield Bar(progress, notes=notes)
 
 
 def _follow(lines: IO[str], bar: Bar) -> Any:
@@ -109,6 +123,8 @@ def _follow(lines: IO[str], bar: Bar) -> Any:
         match event.get("event"):
             case "progress":
                 bar.show(event)
+            case "note":
+                bar.note(event["text"])
             case "result":
                 result = event["value"]
             case "error":

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import typer
 
-from forge_cli.commands import bench, compare, data, evaluation, processes, runs, setup, stack, versions
+from forge_cli.commands import (
+    bench,
+    compare,
+    data,
+    evaluation,
+    iterate,
+    processes,
+    runs,
+    setup,
+    stack,
+    versions,
+)
 
 app = typer.Typer(
     name="forge",
@@ -25,6 +36,7 @@ app.add_typer(data.app, name="data")
 app.command()(compare.compare)
 app.command()(runs.train)
 app.command("eval")(evaluation.evaluate)
+app.command()(iterate.iterate)
 app.add_typer(runs.app, name="runs")
 app.add_typer(bench.app, name="bench")
 app.command()(versions.versions)
