@@ -78,8 +78,11 @@ class SqlRun:
 
 @dataclass(frozen=True, slots=True)
 class SqlJob:
-    """SQLite. Answered by an `Execution`: `loaded` tells of `setup` and the data of the first case (the benchmark's own),
-    a reply's value is the list of rows of the probe, else of the last statement of `script` that yields any.
+    """SQLite. Answered by an `Execution` whose replies are the cases in order.
+
+    A value is the list of rows (lists) of the probe, else of the last statement of `script` that yields any.
+
+    A reply that raised "BenchmarkBroken: ..." tells of `setup` or a case's data, not of the script.
     """
 
     setup: str

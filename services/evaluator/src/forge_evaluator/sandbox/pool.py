@@ -3,19 +3,41 @@
 from __future__ import annotations
 
 import queue
+from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
-from forge_evaluator.sandbox.model import End, Execution, Job, Limits, SandboxLost
+from forge_evaluator.sandbox import harness, talk
+from forge_evaluator.sandbox.model import (
+    End,
+    Execution,
+    HarnessExecution,
+    HarnessJob,
+    Job,
+    Language,
+    LanguageRefused,
+    Limits,
+    SandboxLost,
+    ShellExecution,
+    ShellJob,
+    Side,
+    SqlJob,
+)
 from forge_evaluator.sandbox.tier import Tier
 from forge_evaluator.sandbox.worker import Worker
 
 _RECYCLE_AFTER = 500
 _CANARY = Job("def canary(x):\n    return x + 1\n", "canary", ((41,),))
 
+Done = TypeVar("Done")
+
 
 class Pool:
-    """`run` blocks while all workers are busy. Workers start when first needed and are renewed every 500 tasks."""
+    """Every `run…` blocks while all workers are busy. Workers start when first needed and are renewed every 500 jobs.
+
+    Each raises SandboxLost only when a harmless job fails in a fresh sandbox too, and LanguageRefused where this machine's
+    walls do not hold for the language.
+    """
 
     def __init__(self, tier: Tier, *, workers: int = 2, limits: Limits | None = None) -> None:
         self.tier = tier
@@ -34,17 +56,48 @@ class Pool:
         self.close()
 
     def run(self, job: Job) -> Execution:
-        """Raises SandboxLost only when a harmless job fails in a fresh sandbox too."""
+        if job.language is not Language.PYTHON:
+            self._require(self.tier.node, job.language.value)
+        done, detail = self._attempt(lambda slot: talk.run(self._worker(slot), job))
+        return done or Execution(None, (), End.DIED, detail=detail)
+
+    def run_sql(self, job: SqlJob) -> Execution:
+        self._require(self.tier.sqlite, "SQL")
+        done, detail = self._attempt(lambda slot: talk.run_sql(self._worker(slot), job))
+        return done or Execution(None, (), End.DIED, detail=detail)
+
+    def run_shell(self, job: ShellJob) -> ShellExecution:
+        self._require(self.tier.bash, "shell")
+        done, detail = self._attempt(lambda slot: talk.run_shell(self._worker(slot), job))
+        return done or ShellExecution((), End.DIED, detail=detail)
+
+    def run_harness(self, job: HarnessJob) -> HarnessExecution:
+        def act(slot: _Slot) -> HarnessExecution:
+            return harness.run(self._worker(slot), self._companion(slot), job)
+
+        done, detail = self._attempt(act)
+        return done or HarnessExecution(False, End.DIED, Side.CANDIDATE, detail=detail)
+
+    def _require(self, version: str, language: str) -> None:
+        if not version:
+            raise LanguageRefused(
+                f"{language} is not run in this sandbox ({self.tier.description})",
+                fix="run `python -m forge_evaluator sandbox` to see which walls hold; "
+                "namespaces (bubblewrap) hold for every language",
+            )
+
+    def _attempt(self, act: Callable[[_Slot], Done]) -> tuple[Done | None, str]:
+        """None: it took two sandboxes down in which a harmless job worked."""
         slot = self._idle.get()
         try:
             for _ in range(2):
                 try:
-                    return self._worker(slot).run(job)
+                    return act(slot), ""
                 except SandboxLost as error:
                     slot.drop()
                     detail = error.message
                     self._check(slot)
-            return Execution(None, (), End.DIED, detail=f"took its sandbox down twice: {detail}")
+            return None, f"took its sandbox down twice: {detail}"
         finally:
             self._idle.put(slot)
 
@@ -55,9 +108,14 @@ class Pool:
         slot.worker = slot.worker or Worker(self.tier.launch, self._limits)
         return slot.worker
 
+    def _companion(self, slot: _Slot) -> Worker:
+        """The tests' sandbox, beside the candidate's; each slot has its own, so that none waits for another's."""
+        slot.companion = slot.companion or Worker(self.tier.launch, self._limits)
+        return slot.companion
+
     def _check(self, slot: _Slot) -> None:
         try:
-            execution = self._worker(slot).run(_CANARY)
+            execution = talk.run(self._worker(slot), _CANARY)
         except SandboxLost:
             slot.drop()
             raise
@@ -73,9 +131,11 @@ class Pool:
 class _Slot:
     def __init__(self) -> None:
         self.worker: Worker | None = None
+        self.companion: Worker | None = None
         self.tasks = 0
 
     def drop(self) -> None:
-        if self.worker is not None:
-            self.worker.close()
-        self.worker, self.tasks = None, 0
+        for worker in (self.worker, self.companion):
+            if worker is not None:
+                worker.close()
+        self.worker, self.companion, self.tasks = None, None, 0

@@ -1,6 +1,8 @@
-"""The seccomp program of every task on Linux, as raw BPF: an allow-list, everything else is refused with EPERM.
+"""The seccomp programs of tasks on Linux, as raw BPF: an allow-list each, everything else is refused with EPERM.
 
-No new processes, no programs, no sockets but a connected pair, no signals, no change of a file's mode or owner.
+No new processes, no programs, no sockets but a connected pair, no signals, no change of a file's mode or owner. Node may
+be started once, from the descriptor that was opened for it. Shell scripts may start processes and programs, signal them,
+and change modes and times of files; they get no namespace, no socket and no privilege either.
 """
 
 from __future__ import annotations
@@ -8,6 +10,16 @@ from __future__ import annotations
 import platform
 import struct
 from collections.abc import Callable, Sequence
+from enum import StrEnum
+
+
+class Profile(StrEnum):
+    """What a task is made of, and so what it may ask of the kernel."""
+
+    PYTHON = "python"
+    NODE = "node"
+    SHELL = "shell"
+
 
 # name: (x86-64, arm64); 0 or more is the number, -1 means the machine has no such call.
 _PLAIN: dict[str, tuple[int, int]] = {
@@ -49,9 +61,22 @@ _PLAIN: dict[str, tuple[int, int]] = {
     "pause": (34, -1), "getrandom": (318, 278),
 }  # fmt: skip
 
+# What a program's own start needs.
+_EXEC: dict[str, tuple[int, int]] = {"arch_prctl": (158, -1)}
+
+_SHELL: dict[str, tuple[int, int]] = {
+    "fork": (57, -1), "vfork": (58, -1), "execve": (59, 221), "waitid": (247, 95), "kill": (62, 129), "tkill": (200, 130),
+    "tgkill": (234, 131), "setpgid": (109, 154), "setsid": (112, 157), "timer_create": (222, 107),
+    "timer_settime": (223, 110), "timer_gettime": (224, 108), "timer_delete": (226, 111),
+    "chmod": (90, -1), "fchmod": (91, 52), "fchmodat": (268, 53), "symlink": (88, -1),
+    "symlinkat": (266, 36), "link": (86, -1), "linkat": (265, 37), "truncate": (76, 45), "utime": (132, -1),
+    "utimes": (235, -1), "futimesat": (261, -1), "utimensat": (280, 88), "getxattr": (191, 8), "lgetxattr": (192, 9),
+    "fgetxattr": (193, 10), "listxattr": (194, 11), "llistxattr": (195, 12), "flistxattr": (196, 13),
+}  # fmt: skip
+
 _CHECKED: dict[str, tuple[int, int]] = {
     "clone": (56, 220), "clone3": (435, 435), "fcntl": (72, 25), "ioctl": (16, 29), "prlimit64": (302, 261),
-    "socketpair": (53, 199),
+    "socketpair": (53, 199), "execveat": (322, 281), "mknodat": (259, 33),
 }  # fmt: skip
 
 _ARCHITECTURES = {"x86_64": (0xC000_003E, 0), "aarch64": (0xC000_00B7, 1)}
@@ -60,10 +85,17 @@ _LOAD, _EQUAL, _ANY_BIT, _AND, _RETURN = 0x20, 0x15, 0x45, 0x54, 0x06
 _NUMBER, _ARCHITECTURE, _ARGUMENTS = 0, 4, 16
 
 _CLONE_THREAD = 0x0001_0000
+# NEWTIME, NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET
+_CLONE_NAMESPACES = (
+    0x0000_0080 | 0x0002_0000 | 0x0200_0000 | 0x0400_0000 | 0x0800_0000 | 0x1000_0000 | 0x6000_0000
+)
+NODE_DESCRIPTOR = 200
+"""Above every limit on descriptors, and closed by the exec itself: there is no second one."""
 # Duplicating, flags and record locks; F_SETOWN and F_SETSIG would let one send signals.
 _FCNTL = (0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1030)
 # TCGETS (isatty), FIONREAD, FIONBIO, FIONCLEX, FIOCLEX.
 _IOCTL = (0x5401, 0x541B, 0x5421, 0x5450, 0x5451)
+_S_IFMT, _S_IFIFO = 0o170000, 0o010000
 _AF_UNIX, _SOCK_STREAM = 1, 1
 
 
@@ -71,7 +103,7 @@ def supported() -> bool:
     return platform.machine() in _ARCHITECTURES
 
 
-def build(machine: str | None = None) -> bytes:
+def build(machine: str | None = None, profile: Profile = Profile.PYTHON) -> bytes:
     """The program for `machine` (default: this one) as an array of `struct sock_filter`."""
     architecture, column = _ARCHITECTURES[machine or platform.machine()]
     code = [
@@ -80,12 +112,12 @@ def build(machine: str | None = None) -> bytes:
         _op(_RETURN, _KILL),
         _op(_LOAD, _NUMBER),
     ]
-    for numbers in _PLAIN.values():
+    for numbers in (_PLAIN | _MORE[profile]).values():
         if numbers[column] >= 0:
             code += [_op(_EQUAL, numbers[column], no=1), _op(_RETURN, _ALLOW)]
-    for name, numbers in _CHECKED.items():
-        body = _CHECKS[name]()
-        code += [_op(_EQUAL, numbers[column], no=len(body)), *body]
+    for name, check in (_CHECKS | _SPECIAL[profile]).items():
+        body = check()
+        code += [_op(_EQUAL, _CHECKED[name][column], no=len(body)), *body]
     return b"".join([*code, _op(_RETURN, _EPERM)])
 
 
@@ -115,6 +147,10 @@ def _thread_only() -> list[bytes]:
     return _refuse(_argument(0), _op(_ANY_BIT, _CLONE_THREAD, no=1), _op(_RETURN, _ALLOW))
 
 
+def _process() -> list[bytes]:
+    return [_argument(0), _op(_ANY_BIT, _CLONE_NAMESPACES, yes=1), _op(_RETURN, _ALLOW), _op(_RETURN, _EPERM)]
+
+
 def _unknown() -> list[bytes]:
     # clone3 passes its flags by pointer, which a filter cannot read; libc then falls back to clone.
     return [_op(_RETURN, _ENOSYS)]
@@ -134,4 +170,13 @@ _CHECKS: dict[str, Callable[[], list[bytes]]] = {
     "ioctl": lambda: _refuse(*_one_of(1, _IOCTL)),
     "prlimit64": lambda: _refuse(*_one_of(0, (0,))),
     "socketpair": _connected_pair,
+}
+_MORE = {Profile.PYTHON: {}, Profile.NODE: _EXEC, Profile.SHELL: _EXEC | _SHELL}
+_SPECIAL: dict[Profile, dict[str, Callable[[], list[bytes]]]] = {
+    Profile.PYTHON: {},
+    Profile.NODE: {"execveat": lambda: _refuse(*_one_of(0, (NODE_DESCRIPTOR,)))},
+    Profile.SHELL: {
+        "clone": _process,
+        "mknodat": lambda: _refuse(*_one_of(2, (_S_IFIFO,), mask=_S_IFMT)),
+    },
 }

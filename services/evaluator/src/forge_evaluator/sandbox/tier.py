@@ -5,49 +5,31 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from forge_evaluator.sandbox import seccomp
-from forge_evaluator.sandbox.model import Answer, Job, Limits, NoSandbox, SandboxLost, Walls
-from forge_evaluator.sandbox.worker import Launch, Worker
+from forge_evaluator.sandbox.knock import knock
+from forge_evaluator.sandbox.launch import Launch, node_program
+from forge_evaluator.sandbox.model import NoSandbox, SandboxLost, Walls
 
 _NOBODY = 65534
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc/ld.so.cache")
+_DEVICES = ("/dev/null", "/dev/urandom")
 _SYSTEM_PYTHON = Path("/usr/bin/python3")
-
-# Runs as a candidate would; lists the doors that it found open.
-_KNOCK = """
-import os, socket
-import colorsys  # not imported beforehand: the standard library must be readable from inside
-def knock(secret, canary):
-    open_doors = []
-    def attempt(name, act):
-        try:
-            act()
-        except OSError:
-            return
-        open_doors.append(name)
-    attempt("network", lambda: socket.socket(socket.AF_INET).connect(("127.0.0.1", 9)))
-    attempt("datagrams", lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"x", ("127.0.0.1", 9)))
-    attempt("password file", lambda: open("/etc/passwd").read())
-    attempt("a file of the host", lambda: open(secret).read())
-    attempt("writing", lambda: open("/usr/forge-knock", "w"))
-    attempt("processes", lambda: os.fork() or os._exit(0))
-    attempt("signals", lambda: os.kill(os.getppid(), 0) if os.getppid() else os.kill(-1, 0))
-    return [canary, open_doors]
-"""
 
 
 @dataclass(frozen=True, slots=True)
 class Tier:
-    """Walls that held when tried. `description` goes into every report."""
+    """Walls that held when tried, and what runs behind them (versions; empty: refused). Goes into every report."""
 
     letter: str
     launch: Launch
     python: str
+    node: str = ""
+    sqlite: str = ""
+    bash: str = ""
 
     @property
     def description(self) -> str:
@@ -58,7 +40,9 @@ class Tier:
             Walls.SEATBELT: "Seatbelt; memory is not limited",
         }[self.launch.walls]
         uid = f", uid {self.launch.uid}" if self.launch.uid is not None else ""
-        return f"{self.letter}: {details}{uid}, python {self.python}"
+        versions = {"python": self.python, "node": self.node, "sqlite": self.sqlite, "bash": self.bash}
+        told = [f"{name} {version}" if version else f"no {name}" for name, version in versions.items()]
+        return f"{self.letter}: {details}{uid}, {', '.join(told)}"
 
 
 def probe(allowed: tuple[Walls, ...] = tuple(Walls)) -> Tier:
@@ -68,7 +52,8 @@ def probe(allowed: tuple[Walls, ...] = tuple(Walls)) -> Tier:
         if launch.walls not in allowed:
             continue
         try:
-            return Tier(launch.walls.letter, launch, knock(launch))
+            found = knock(launch)
+            return Tier(launch.walls.letter, launch, found.python, found.node, found.sqlite, found.bash)
         except SandboxLost as error:
             failures.append(f"{launch.walls.value} with {launch.interpreter}: {error.message}")
     raise NoSandbox(
@@ -78,37 +63,23 @@ def probe(allowed: tuple[Walls, ...] = tuple(Walls)) -> Tier:
     )
 
 
-def knock(launch: Launch) -> str:
-    """Start one and try its doors from inside; returns its Python version. Raises SandboxLost if one is open."""
-    worker = Worker(launch, Limits())
-    try:
-        with tempfile.NamedTemporaryFile() as secret:
-            Path(secret.name).chmod(0o644)
-            execution = worker.run(Job(_KNOCK, "knock", ((secret.name, "canary"),)))
-    finally:
-        worker.close()
-    reply = execution.replies[0] if execution.replies else execution.loaded
-    if reply is None or reply.kind is not Answer.VALUE:
-        raise SandboxLost(f"the canary failed: {reply.text if reply else execution.detail}")
-    if reply.value != ["canary", []]:
-        raise SandboxLost(f"a door is open from inside: {str(reply.value)[:200]}")
-    return worker.python
-
-
 def _launches() -> Iterator[Launch]:
     if sys.platform == "darwin":
         yield from _seatbelt()
     if not (sys.platform.startswith("linux") and seccomp.supported()):
         return
     uid = _NOBODY if os.geteuid() == 0 else None
+    node = node_program()
     for interpreter, prefix in _interpreters():
         readable = tuple(path for path in (*_SYSTEM, prefix) if Path(path).exists())
         readable = readable[:-1] if prefix.startswith("/usr") else readable
         if bwrap := shutil.which("bwrap"):
-            yield Launch(Walls.BUBBLEWRAP, interpreter, _bubblewrap(bwrap, readable), readable, uid)
-        yield Launch(Walls.NAMESPACES, interpreter, (), readable, uid)
+            yield Launch(
+                Walls.BUBBLEWRAP, interpreter, _bubblewrap(bwrap, readable), readable, uid, node=node
+            )
+        yield Launch(Walls.NAMESPACES, interpreter, (), readable, uid, node=node)
         # An ordinary user's own processes count towards the limit, so it can only bite for a uid of its own.
-        yield Launch(Walls.LANDLOCK, interpreter, (), readable, uid, limits_processes=uid is not None)
+        yield Launch(Walls.LANDLOCK, interpreter, (), (*readable, *_DEVICES), uid, uid is not None, node)
 
 
 def _interpreters() -> Iterator[tuple[str, str]]:
@@ -130,18 +101,19 @@ def _bubblewrap(bwrap: str, readable: tuple[str, ...]) -> tuple[str, ...]:
     shared = ("--unshare-pid", "--unshare-ipc", "--unshare-net", "--unshare-uts", "--cap-drop", "ALL")
     # Root keeps the two capabilities with which the process inside gives up being root, before any task exists.
     own = ("--cap-add", "CAP_SETUID", "--cap-add", "CAP_SETGID") if os.geteuid() == 0 else ("--unshare-user",)
-    places = ("--proc", "/proc", "--dev", "/dev", "--dir", "/tmp", "--remount-ro", "/", "--chdir", "/")  # noqa: S108
-    return (bwrap, *shared, *own, *binds, *places, "--new-session")
+    # The host's /proc is what lets the zygote mount a fresh one, as an obscured one would not; it covers this one at once.
+    places = ("--bind", "/proc", "/proc", "--dev", "/dev", "--dir", "/tmp")  # noqa: S108
+    return (bwrap, *shared, *own, *binds, *places, "--remount-ro", "/", "--chdir", "/", "--new-session")
 
 
 _PROFILE = """(version 1)
 (deny default)
 (allow process-fork)
-(allow process-exec (literal "{interpreter}") (subpath "{prefix}"))
+(allow process-exec (literal "{interpreter}") (subpath "{prefix}") (literal "{node}"))
 (allow sysctl-read)
 (allow signal (target same-sandbox))
 (allow file-read-metadata)
-(allow file-read* (subpath "{prefix}") (subpath "/usr/lib") (subpath "/System") (literal "/") (literal "/dev/null")
+(allow file-read* (subpath "{prefix}") (literal "{node}") (subpath "/usr/lib") (subpath "/System") (literal "/") (literal "/dev/null")
   (literal "/dev/urandom") (subpath "/private/var/db/dyld") (subpath "/Library/Preferences/Logging"))
 (allow file-write-data (literal "/dev/null"))
 """
@@ -152,5 +124,6 @@ def _seatbelt() -> Iterator[Launch]:
     if program is None:
         return
     for interpreter, prefix in _interpreters():
-        profile = _PROFILE.format(interpreter=interpreter, prefix=prefix)
-        yield Launch(Walls.SEATBELT, interpreter, (program, "-p", profile), (), None)
+        node = node_program()
+        profile = _PROFILE.format(interpreter=interpreter, prefix=prefix, node=node or interpreter)
+        yield Launch(Walls.SEATBELT, interpreter, (program, "-p", profile), (), None, node=node)

@@ -11,7 +11,7 @@ import time
 import psutil
 import pytest
 
-from forge_evaluator.sandbox import End, Job, NoSandbox, Pool, Walls, probe, tier
+from forge_evaluator.sandbox import End, Job, NoSandbox, Pool, Walls, probe, talk, tier
 from forge_evaluator.sandbox.model import SandboxLost
 
 pytestmark = pytest.mark.integration
@@ -73,14 +73,14 @@ def test_hostile_neighbours_flip_no_verdict(tier):
 
 def test_a_job_that_always_takes_the_sandbox_down_is_blamed_once_a_harmless_one_works(tier, monkeypatch):
     with Pool(tier, workers=1) as pool:
-        run = type(pool._worker(pool._slots[0])).run
+        run = talk.run
 
         def fragile(worker, job):
             if job.entry_point == "breaker":
                 raise SandboxLost("gone")
             return run(worker, job)
 
-        monkeypatch.setattr("forge_evaluator.sandbox.worker.Worker.run", fragile)
+        monkeypatch.setattr("forge_evaluator.sandbox.talk.run", fragile)
 
         assert pool.run(Job("", "breaker", ((),))).end is End.DIED
 
@@ -98,7 +98,7 @@ def test_an_open_door_is_found(monkeypatch):
     if sys.platform != "linux":
         pytest.skip("the filter is Linux's")
     allow_everything = (0x06).to_bytes(2, "little") + b"\0\0" + (0x7FFF0000).to_bytes(4, "little")
-    monkeypatch.setattr("forge_evaluator.sandbox.seccomp.build", lambda: allow_everything)
+    monkeypatch.setattr("forge_evaluator.sandbox.seccomp.build", lambda **_: allow_everything)
 
     with pytest.raises(NoSandbox, match="a door is open from inside"):
         probe((Walls.LANDLOCK,))

@@ -10,17 +10,17 @@ from pathlib import Path
 import pytest
 
 from forge_evaluator.sandbox import seccomp
+from forge_evaluator.sandbox.seccomp import Profile
 
+EVERY = seccomp._PLAIN | seccomp._CHECKED | seccomp._SHELL | seccomp._EXEC
 X86, ARM = 0xC000003E, 0xC00000B7
 ALLOW, KILL = 0x7FFF0000, 0x80000000
 REFUSE, ABSENT = 0x50000 | errno.EPERM, 0x50000 | errno.ENOSYS
 
 
-def verdict(machine, number, *arguments, architecture=X86):
-    program = [
-        struct.unpack_from("HBBI", seccomp.build(machine), at)
-        for at in range(0, len(seccomp.build(machine)), 8)
-    ]
+def verdict(machine, number, *arguments, architecture=X86, profile=Profile.PYTHON):
+    code = seccomp.build(machine, profile)
+    program = [struct.unpack_from("HBBI", code, at) for at in range(0, len(code), 8)]
     data = struct.pack("iIQ6Q", number, architecture, 0, *(*arguments, *[0] * (6 - len(arguments))))
     at = accumulator = 0
     while True:
@@ -74,6 +74,47 @@ def test_harmless_calls_pass_and_others_are_refused(number, arguments, expected)
     assert verdict("x86_64", number, *arguments) == expected
 
 
+@pytest.mark.parametrize(
+    ("number", "arguments", "expected"),
+    [
+        (322, (200,), ALLOW),  # execveat of the descriptor that Node lies open as
+        (322, (5,), REFUSE),
+        (59, (), REFUSE),  # execve
+        (57, (), REFUSE),  # fork
+        (56, (17,), REFUSE),  # clone as fork calls it
+        (158, (0x1002,), ALLOW),  # arch_prctl, by which a program begins
+        (62, (1, 9), REFUSE),  # kill
+        (41, (2, 1), REFUSE),  # socket
+    ],
+)
+def test_node_may_be_started_and_start_nothing(number, arguments, expected):
+    assert verdict("x86_64", number, *arguments, profile=Profile.NODE) == expected
+
+
+@pytest.mark.parametrize(
+    ("number", "arguments", "expected"),
+    [
+        (57, (), ALLOW),  # fork
+        (59, (), ALLOW),  # execve
+        (56, (17,), ALLOW),  # clone as fork calls it
+        (56, (0x10000000 | 17,), REFUSE),  # … into a user namespace
+        (56, (0x00020000 | 17,), REFUSE),  # … into a mount namespace
+        (56, (0x40000000 | 17,), REFUSE),  # … into a network namespace
+        (259, (0, 0, 0o010644), ALLOW),  # mkfifo
+        (259, (0, 0, 0o060644), REFUSE),  # a block device
+        (272, (0x10000000,), REFUSE),  # unshare
+        (165, (), REFUSE),  # mount
+        (41, (2, 1), REFUSE),  # socket
+        (101, (), REFUSE),  # ptrace
+        (105, (0,), REFUSE),  # setuid
+        (161, (), REFUSE),  # chroot
+        (322, (200,), REFUSE),  # execveat
+    ],
+)
+def test_a_shell_may_start_programs_and_gain_nothing(number, arguments, expected):
+    assert verdict("x86_64", number, *arguments, profile=Profile.SHELL) == expected
+
+
 def test_another_architecture_is_killed():
     assert verdict("x86_64", 0, architecture=0x40000003) == KILL
     assert verdict("aarch64", 63, architecture=ARM) == ALLOW
@@ -92,6 +133,6 @@ def test_the_numbers_are_the_kernels(header, column, renamed):
         pytest.skip(f"no {header} on this machine")
     found = re.findall(r"#define __NR(?:3264)?_(\w+)\s+(\d+)", Path(header).read_text())
     kernels = {name: int(number) for name, number in found}
-    ours = {name: numbers[column] for name, numbers in (seccomp._PLAIN | seccomp._CHECKED).items()}
+    ours = {name: numbers[column] for name, numbers in EVERY.items()}
 
     assert ours == {name: kernels.get(renamed.get(name, name), -1) for name in ours}

@@ -20,28 +20,30 @@ _ZYGOTE_NAMESPACES = (
     | linux.CLONE_NEWNET
     | linux.CLONE_NEWUTS
 )
-_TASK_NAMESPACES = linux.CLONE_NEWNS | linux.CLONE_NEWPID | linux.CLONE_NEWIPC
+_TASK_NAMESPACES = linux.CLONE_NEWUSER | linux.CLONE_NEWNS | linux.CLONE_NEWPID | linux.CLONE_NEWIPC
 _HARMLESS = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
+# V8 reserves far more addresses than it writes to, so Node is limited in what is writable; and of that it claims 512 MB for
+# compiled code at once, of which it touches as much as it compiles, and its threads' stacks.
+_V8_RESERVES = 640 << 20
+_OWN_NAMESPACES = ("bubblewrap", "namespaces")
 
 
-def enter(config: dict[str, Any]) -> None:
-    """Put this process behind the walls that all tasks share. With namespaces it returns only in their first process."""
+def enter(config: dict[str, Any]) -> int:
+    """Put this process behind the walls that all tasks share. With namespaces it returns only in their first process.
+
+    Returns a descriptor of /proc as this process sees it, or -1. No task keeps it.
+    """
     walls = config["walls"]
     if walls == "landlock":
         linux.no_new_privileges()
-    elif walls == "bubblewrap":
-        proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
+    if walls not in _OWN_NAMESPACES:
+        return -1
+    proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
+    if walls == "bubblewrap":
         _become(config["uid"])
         _own_namespaces(proc)
-        linux.mount("none", "/proc", "tmpfs", _HARMLESS | linux.MS_RDONLY, "size=4k")
-    elif walls == "namespaces":
-        _build_everything(config)
-
-
-def _build_everything(config: dict[str, Any]) -> None:
-    """Without bubblewrap: as root build the new root first and drop the uid after; else own a user namespace first."""
-    proc = os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
-    if os.geteuid() == 0:
+    elif os.geteuid() == 0:
+        # As root build the new root first and drop the uid after; else own a user namespace first.
         linux.unshare(linux.CLONE_NEWNS)
         _new_root(config["readable"])
         _become(config["uid"])
@@ -49,6 +51,17 @@ def _build_everything(config: dict[str, Any]) -> None:
     else:
         _own_namespaces(proc)
         _new_root(config["readable"])
+    return _own_proc(proc)
+
+
+def _own_proc(proc: int) -> int:
+    """Show only our own processes, where the kernel lets us (a container's masked /proc may forbid it)."""
+    try:
+        linux.mount("none", "/proc", "proc", _HARMLESS)
+    except OSError:
+        return proc
+    os.close(proc)
+    return os.open("/proc", os.O_RDONLY | os.O_DIRECTORY)
 
 
 def _become(uid: int | None) -> None:
@@ -62,9 +75,22 @@ def _become(uid: int | None) -> None:
 
 
 def _own_namespaces(proc: int) -> None:
-    """Become the owner of fresh namespaces, mapping the present uid onto itself, as their first process."""
+    """Become the owner of fresh namespaces, as their first process."""
+    _unshare_with_user(_ZYGOTE_NAMESPACES, proc)
+    child = os.fork()
+    if child == 0:
+        linux.die_with_parent(signal.SIGKILL)
+        return
+    # A new pid namespace begins with the next child: this process only waits for it and ends as it ends.
+    os.closerange(3, 256)
+    _, status = os.waitpid(child, 0)
+    os._exit(0 if status == 0 else 1)
+
+
+def _unshare_with_user(flags: int, proc: int) -> None:
+    """The present uid is mapped onto itself: there is no other one in the new namespace, and so no root."""
     uid, gid = os.geteuid(), os.getegid()
-    linux.unshare(_ZYGOTE_NAMESPACES)
+    linux.unshare(flags)
     for name, text in (
         ("setgroups", "deny"),
         ("uid_map", f"{uid} {uid} 1"),
@@ -73,19 +99,6 @@ def _own_namespaces(proc: int) -> None:
         entry = os.open("self/" + name, os.O_WRONLY, dir_fd=proc)
         os.write(entry, text.encode())
         os.close(entry)
-    os.close(proc)
-    _continue_in_child()
-
-
-def _continue_in_child() -> None:
-    """A new pid namespace begins with the next child: this process only waits for it and ends as it ends."""
-    child = os.fork()
-    if child == 0:
-        linux.die_with_parent(signal.SIGKILL)
-        return
-    os.closerange(3, 256)
-    _, status = os.waitpid(child, 0)
-    os._exit(0 if status == 0 else 1)
 
 
 def _new_root(readable: list[str]) -> None:
@@ -101,7 +114,11 @@ def _new_root(readable: list[str]) -> None:
     for device in ("null", "zero", "urandom"):
         _touch("/dev/" + device)
         linux.bind("/.host/dev/" + device, "/dev/" + device)
+    for name, target in (("fd", "/proc/self/fd"), ("stdin", "fd/0"), ("stdout", "fd/1"), ("stderr", "fd/2")):
+        Path("/dev/" + name).symlink_to(target)
     Path("/tmp").mkdir(exist_ok=True)
+    Path("/proc").mkdir()
+    linux.bind("/.host/proc", "/proc", linux.MS_REC)
     linux.detach("/.host")
     Path("/.host").rmdir()
     linux.mount("none", "/", None, _REMOUNT_READ_ONLY)
@@ -125,40 +142,62 @@ def _touch(path: str) -> None:
     Path(path).touch(0o644)
 
 
-def isolate_task(config: dict[str, Any]) -> None:
+def isolate_task(config: dict[str, Any], kind: str, proc: int) -> None:
     """Called in the monitor: what it forks next is the first process of a fresh pid namespace with an empty /tmp."""
-    if config["walls"] not in ("bubblewrap", "namespaces"):
+    if config["walls"] not in _OWN_NAMESPACES:
         return
-    linux.unshare(_TASK_NAMESPACES)
+    _unshare_with_user(_TASK_NAMESPACES, proc)
     options = f"size={config['disk_bytes']},nr_inodes={config['files']},mode=1777"
-    linux.mount("none", "/tmp", "tmpfs", _HARMLESS, options)
+    # A shell's own scripts may be started; in the other tasks nothing may.
+    flags = linux.MS_NOSUID | linux.MS_NODEV if kind == "shell" else _HARMLESS
+    linux.mount("none", "/tmp", "tmpfs", flags, options)
 
 
-def lock_task(config: dict[str, Any], program: bytes) -> None:
+def lock_task(config: dict[str, Any], kind: str, node: int = -1) -> None:
     """Called in the task, last of all: limits, then no capabilities, no files, no system calls but harmless ones."""
-    _limit(config)
-    os.chdir("/tmp" if config["walls"] in ("bubblewrap", "namespaces") else "/")
+    _limit(config, kind)
     if not sys.platform.startswith("linux"):
+        os.chdir("/")
         return
+    if config["walls"] in _OWN_NAMESPACES:
+        _hide_processes(kind)
+        os.chdir("/tmp")
     linux.die_with_parent(signal.SIGKILL)
     linux.no_new_privileges()
     if config["walls"] == "landlock":
-        linux.landlock(config["readable"])
+        os.chdir("/")
+        linux.landlock(config["readable"], node)
     linux.drop_capabilities()
-    linux.load_filter(program)
+    linux.load_filter(bytes.fromhex(config["filters"][kind]))
 
 
-def _limit(config: dict[str, Any]) -> None:
+def _hide_processes(kind: str) -> None:
+    """A /proc of the task's own namespace for shells, whose `<(...)` needs it; an empty one for all others."""
+    if kind == "shell":
+        try:
+            linux.mount("none", "/proc", "proc", _HARMLESS)
+        except OSError:
+            pass
+        else:
+            return
+    linux.mount("none", "/proc", "tmpfs", _HARMLESS | linux.MS_RDONLY, "size=4k")
+
+
+def _limit(config: dict[str, Any], kind: str) -> None:
     limits = {
-        resource.RLIMIT_CPU: config["cpu_s"],
+        # A shell's processes are limited all together, by their monitor; the kernel's limit on each is behind that.
+        resource.RLIMIT_CPU: config["cpu_s"] + (kind == "shell"),
         resource.RLIMIT_FSIZE: config["file_bytes"],
         resource.RLIMIT_NOFILE: 64,
         resource.RLIMIT_CORE: 0,
     }
-    if sys.platform != "darwin":  # macOS takes no limit on address space
-        limits[resource.RLIMIT_AS] = config["memory_bytes"]
+    if sys.platform != "darwin":  # macOS takes no limit on either
+        if kind == "node":
+            limits[resource.RLIMIT_DATA] = config["memory_bytes"] + _V8_RESERVES
+        else:
+            limits[resource.RLIMIT_AS] = config["memory_bytes"]
     if config["threads"] is not None:
         limits[resource.RLIMIT_NPROC] = config["threads"]
-    for kind, value in limits.items():
-        resource.setrlimit(kind, (value, value))
+    for which, value in limits.items():
+        resource.setrlimit(which, (value, value))
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

@@ -20,7 +20,9 @@ MS_BIND, MS_REC, MS_PRIVATE = 4096, 16384, 1 << 18
 _MNT_DETACH = 2
 _AT_FDCWD = -100
 _AT_RECURSIVE = 0x8000
+_AT_EMPTY_PATH = 0x1000
 _SYS_MOUNT_SETATTR = 442
+_SYS_EXECVEAT = 281 if platform.machine() == "aarch64" else 322
 _SYS_PIVOT_ROOT = 41 if platform.machine() == "aarch64" else 155
 _SYS_LANDLOCK_CREATE, _SYS_LANDLOCK_ADD, _SYS_LANDLOCK_RESTRICT = 444, 445, 446
 
@@ -31,7 +33,7 @@ _LINUX_CAPABILITY_VERSION_3 = 0x2008_0522
 # Access rights that each Landlock ABI added; a right that the kernel does not know would be refused.
 _LANDLOCK_FS = {1: 0x1FFF, 2: 0x3FFF, 3: 0x7FFF, 4: 0x7FFF, 5: 0xFFFF}
 _LANDLOCK_READ = 0x1 | 0x4 | 0x8  # execute (mapping libraries), read file, read directory
-_LANDLOCK_READ_FILE = 0x4
+_LANDLOCK_EXECUTE, _LANDLOCK_READ_FILE = 0x1, 0x4
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long
@@ -73,8 +75,8 @@ def bind_read_only(source: str, target: str) -> None:
     )
 
 
-def bind(source: str, target: str) -> None:
-    mount(source, target, None, MS_BIND)
+def bind(source: str, target: str, flags: int = 0) -> None:
+    mount(source, target, None, MS_BIND | flags)
 
 
 def detach(target: str) -> None:
@@ -125,8 +127,8 @@ def landlock_abi() -> int:
     )
 
 
-def landlock(readable: list[str]) -> None:
-    """Forbid this process every file but those below `readable`, which it may read; TCP, and signals to others."""
+def landlock(readable: list[str], program: int = -1) -> None:
+    """Forbid this process every file but those below `readable`, which it may read, and an open `program`; TCP; signals."""
     abi = landlock_abi()
     handled = _LANDLOCK_FS[min(abi, 5)]
     attributes = struct.pack("Q", handled)
@@ -142,17 +144,36 @@ def landlock(readable: list[str]) -> None:
         "landlock_create_ruleset",
     )
     for path in readable:
-        _allow_reading(ruleset, path)
+        place = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        _allow_reading(ruleset, place, is_folder=Path(path).is_dir())
+        os.close(place)
+    if program >= 0:
+        _allow_reading(ruleset, program, is_folder=False)
     _checked(_libc.syscall(ctypes.c_long(_SYS_LANDLOCK_RESTRICT), ruleset, ctypes.c_uint32(0)), "landlock")
     os.close(ruleset)
 
 
-def _allow_reading(ruleset: int, path: str) -> None:
-    place = os.open(path, os.O_PATH | os.O_CLOEXEC)
-    allowed = _LANDLOCK_READ if Path(path).is_dir() else _LANDLOCK_READ_FILE
+def _allow_reading(ruleset: int, place: int, *, is_folder: bool) -> None:
+    allowed = _LANDLOCK_READ if is_folder else _LANDLOCK_READ_FILE | _LANDLOCK_EXECUTE
     rule = ctypes.create_string_buffer(struct.pack("=Qi", allowed, place))
     _checked(
         _libc.syscall(ctypes.c_long(_SYS_LANDLOCK_ADD), ruleset, 1, rule, ctypes.c_uint32(0)),
-        "landlock_add_rule " + path,
+        "landlock_add_rule",
     )
-    os.close(place)
+
+
+def execute_open(program: int, arguments: list[str], environment: dict[str, str]) -> None:
+    """Become the program that is open as this descriptor, wherever its file lies. Returns only by OSError."""
+    texts = [text.encode() for text in arguments]
+    settings = [f"{name}={value}".encode() for name, value in environment.items()]
+    _checked(
+        _libc.syscall(
+            ctypes.c_long(_SYS_EXECVEAT),
+            program,
+            b"",
+            (ctypes.c_char_p * (len(texts) + 1))(*texts, None),
+            (ctypes.c_char_p * (len(settings) + 1))(*settings, None),
+            _AT_EMPTY_PATH,
+        ),
+        "execveat",
+    )

@@ -36,11 +36,11 @@ def encode(value: Any) -> Any:
     return _encode(value, 0, _Budget())
 
 
-def dump(value: Any) -> bytes:
-    """JSON of `value`, which must be tagged already. Raises Unsendable above MAX_BYTES."""
+def dump(value: Any, limit: int = MAX_BYTES) -> bytes:
+    """JSON of `value`, which must be tagged already. Raises Unsendable above `limit` bytes."""
     data = json.dumps(value).encode("ascii")
-    if len(data) > MAX_BYTES:
-        raise Unsendable(f"larger than {MAX_BYTES} bytes")
+    if len(data) > limit:
+        raise Unsendable(f"larger than {limit} bytes")
     return data
 
 

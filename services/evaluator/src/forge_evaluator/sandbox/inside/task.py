@@ -11,21 +11,29 @@ import socket
 import sys
 from typing import Any
 
-from forge_evaluator.sandbox.inside import frames, plain
+from forge_evaluator.sandbox.inside import frames, plain, remote
 
 # Made beforehand: when memory has run out there may be none left to make it.
 _OUT_OF_MEMORY = plain.dump({"raised": "MemoryError", "message": ""})
 
 
 def serve(judge: socket.socket) -> None:
-    """Answer the judge's frames: `{"code"}` first, then `{"call", "args"}`. Returns when the judge hangs up."""
+    """Answer the judge's frames until it hangs up: `{"code"}` first, then one of
+
+    `{"call", "args", "keywords"}`: a call of the candidate;
+    `{"tests", "entry"}`: tests that are code, whose candidate is elsewhere and asked through the judge;
+    `{"together", "entry", "nonce"}`: tests that are code and the candidate in this one process.
+    """
     namespace: dict[str, Any] = {"__name__": "answer", "__builtins__": __builtins__}
     while True:
         try:
             asked = frames.receive(judge, 4 * plain.MAX_BYTES)
         except (frames.Closed, OSError):
             return
-        _answer(judge, asked, namespace)
+        if "tests" in asked:
+            frames.send(judge, remote.test(judge, asked, namespace))
+        else:
+            _answer(judge, asked, namespace)
 
 
 def _answer(judge: socket.socket, asked: dict[str, Any], namespace: dict[str, Any]) -> None:
@@ -40,42 +48,49 @@ def _answer(judge: socket.socket, asked: dict[str, Any], namespace: dict[str, An
 
 def _perform(asked: dict[str, Any], namespace: dict[str, Any]) -> dict[str, Any]:
     if "code" in asked:
-        exec(compile(asked["code"], "<answer>", "exec", dont_inherit=True), namespace)  # noqa: S102 (what the walls are for)
+        remote.execute(asked["code"], asked.get("file", remote.ANSWER), namespace)
         return {"value": None}
-    value = namespace[asked["call"]](*plain.decode(asked["args"]))
+    if "together" in asked:
+        remote.check(asked["together"], namespace[asked["entry"]], namespace)
+        return {"value": asked["nonce"]}
+    return _call(asked, namespace)
+
+
+def _call(asked: dict[str, Any], namespace: dict[str, Any]) -> dict[str, Any]:
+    arguments = plain.decode(asked["args"])
+    keywords = {name: plain.decode(value) for name, value in asked.get("keywords", {}).items()}
+    value = namespace[asked["call"]](*arguments, **keywords)
     try:
-        return {"value": plain.encode(value)}
+        told = {"value": plain.encode(value)}
     except (plain.Unsendable, RecursionError) as error:
         return {"unsendable": str(error)[:200]}
+    if "keywords" in asked:
+        told["args"] = _afterwards(arguments, asked["args"])
+    return told
+
+
+def _afterwards(arguments: list[Any], before: list[Any]) -> list[Any] | None:
+    """The arguments, where the call has changed one: tests may look at what they passed."""
+    try:
+        after = plain.encode(arguments)
+    except (plain.Unsendable, RecursionError):
+        return None
+    return after if after != before else None
 
 
 def _raised(error: BaseException) -> bytes:
     if isinstance(error, plain.Unsendable):
         return plain.dump({"unsendable": str(error)[:200]})
-    try:
-        message = str(error)[:400]
-    except BaseException:  # noqa: BLE001 (a hostile __str__)
-        message = ""
-    line = _line(error)
-    return plain.dump({"raised": type(error).__name__[:80], "message": message, "line": line})
+    file, line = remote.place(error)
+    told = {"raised": type(error).__name__[:80], "message": remote.message(error), "line": line, "file": file}
+    return plain.dump(told)
 
 
-def _line(error: BaseException) -> int | None:
-    """The last line of the candidate's own code that the error passed through."""
-    if isinstance(error, SyntaxError):
-        return error.lineno
-    line, trace = None, error.__traceback__
-    while trace is not None:
-        if trace.tb_frame.f_code.co_filename == "<answer>":
-            line = trace.tb_lineno
-        trace = trace.tb_next
-    return line
-
-
-def silence() -> None:
-    """Standard streams lead nowhere; every other descriptor but 3, the judge's, is closed."""
+def silence(keep: int = -1) -> None:
+    """Standard streams lead nowhere; every other descriptor but 3, the judge's, and `keep` is closed."""
     null = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(null, stream)
     sys.stdin = io.TextIOWrapper(io.FileIO(0, closefd=False), encoding="utf-8")
-    os.closerange(4, 4096)
+    os.closerange(4, keep if keep > 3 else 4)
+    os.closerange(max(keep, 3) + 1, 4096)
