@@ -10,6 +10,7 @@ from forge_common.contracts.domain import Scoring
 from forge_evaluator.benchmarks import BenchmarkUnusable, read
 from forge_evaluator.benchmarks.selftest import check, require
 from forge_evaluator.sandbox import Pool
+from forge_evaluator.scorers import Answered, score
 
 pytestmark = pytest.mark.integration
 
@@ -48,6 +49,33 @@ def test_a_benchmark_that_tells_right_from_wrong_passes(pool):
     tested = check(benchmark(RIGHT, {"id": "unscored", "prompt": "Say something."}), pool)
 
     assert (tested.flaws, tested.untested) == ((), ())
+
+
+SEEDS = [
+    {"id": "py", "language": "python", "prompt": "Write add(a, b).", "requirements": ["def"],
+     "test_cases": [{"code": "print(add(1, 2))", "expected": "3"}, {"code": "print(add(-1, 2))", "expected": "1\n"}],
+     "gold_answer": "```python\ndef add(a, b):\n    return a + b\n\nprint('for example', add(1, 1))\n```"},
+    {"id": "js", "language": "javascript", "prompt": "Write debounce(fn, ms).", "requirements": ["clearTimeout"],
+     "gold_answer": "```js\nfunction debounce(fn, ms) {\n  let t;\n  return (...a) => { clearTimeout(t); t = setTimeout(fn, ms, ...a); };\n}\n```"},
+    {"id": "law", "prompt": "What makes a promise binding?", "requirements": ["consideration", "acceptance"],
+     "gold_answer": "A promise needs consideration, something of value that each side gives. Acceptance must fit the offer: "
+     "one that adds new terms is a counter-offer, which ends the first offer. Both sides must be able to agree, and minors "
+     "may usually avoid what they signed. Some promises bind only in writing, such as those about land."},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("task", SEEDS, ids=["snippets", "parsed", "document"])
+def test_the_seeds_own_format_tells_right_from_wrong(pool, task):
+    assert check(benchmark(task), pool).flaws == ()
+
+
+def test_verdicts_of_tests_that_run_beside_the_answer_are_marked_weak(pool):
+    (task,) = benchmark(SEEDS[0]).tasks
+
+    judged = score(task, Answered(text=task.gold_answer), Scoring(), pool)
+
+    assert (judged.outcome, judged.is_weak) == ("passed", True)
+    assert "weak" in judged.explanation
 
 
 @pytest.mark.parametrize(

@@ -71,6 +71,7 @@ class SnippetCheck(_Strict):
     """
 
     kind: Literal["snippet"] = "snippet"
+    language: Literal[Language.PYTHON, Language.JAVASCRIPT] = Language.PYTHON
     tests: tuple[Snippet, ...] = Field(min_length=1)
 
 

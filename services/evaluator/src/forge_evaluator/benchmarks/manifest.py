@@ -78,11 +78,11 @@ def _sorted(values: Iterable[str]) -> dict[str, int]:
 def language(check: Check | None) -> str | None:
     """The language that an answer to it is written in; None for prose and short answers."""
     match check:
-        case CodeCheck():
+        case CodeCheck() | SnippetCheck():
             return check.language.value
         case ParsedCheck():
             return check.language
-        case HarnessCheck() | SnippetCheck():
+        case HarnessCheck():
             return Language.PYTHON.value
         case SqlCheck():
             return "sql"

@@ -7,6 +7,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from forge_evaluator.benchmarks import seed
 from forge_evaluator.benchmarks.checks import Check
 
 _CHECK_KEYS = ("kind", "entry_point", "tests", "expected")
@@ -41,7 +42,7 @@ class Task(BaseModel):
     def _from_line(cls, line: Any) -> Any:
         """Accepts the check as `check`, inside `test_cases` or beside the other keys.
 
-        The seed's snippet tests (`test_cases` as a list) are kept unscored.
+        The seed's own tests (`test_cases` as a list) and requirements become checks, where they can decide anything.
         """
         if not isinstance(line, dict) or "group" in line:
             return line
@@ -60,4 +61,4 @@ def _check(values: dict[str, Any]) -> dict[str, Any] | None:
         return given
     if "kind" in beside:
         return beside
-    return cases if isinstance(cases, dict) else None
+    return cases if isinstance(cases, dict) else seed.check(values, cases)

@@ -7,6 +7,7 @@ third. Some cases passed, or a rule of the task broken: half of correctness at m
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -45,6 +46,9 @@ CODE_CHECKS = (CodeCheck, HarnessCheck, SnippetCheck, SqlCheck, ShellCheck, Pars
 _PARSES, _SIGNATURE = 0.6, 0.4  # 15 and 10 of 25
 _PARTLY_CORRECT = 0.5  # 20 of 40
 _UNPROVEN_SIMILARITY = 0.25  # 5 of 20
+# Unrelated programs have a third of their shapes in common.
+_UNLIKE = 0.5
+_WORD = re.compile(r"\w+")
 _UNPROVEN_COMPLETENESS = 1 / 3  # 5 of 15
 
 
@@ -70,21 +74,29 @@ def score(task: Task, check: CodeLike, answered: Answered, sandbox: Runs) -> Sco
 
 
 def entry_point(task: Task, check: CodeLike) -> str | None:
-    """The name that the cases call; of the seed's snippets, the name in them that the gold answer defines."""
+    """The name that the cases call; for the seed's tasks the one of the gold answer's that tests or prompt speak of."""
     match check:
         case CodeCheck() | HarnessCheck():
             return check.entry_point
         case SnippetCheck():
-            code = extract(task.gold_answer).code
-            gold = parse(code, "python") if code else None
-            names = (name for test in check.tests for name in _names(test.code))
-            return next((name for name in names if gold is not None and gold.defines(name)), None)
+            names = [name for test in check.tests for name in _names(test.code, check.language.value)]
+            gold = _gold_names(task, check.language.value)
+            return next((name for name in names if name in gold), None)
+        case ParsedCheck():
+            asked = set(_WORD.findall(task.prompt))
+            return next((name for name in _gold_names(task, check.language) if name in asked), None)
         case _:
             return None
 
 
-def _names(code: str) -> Iterator[str]:
-    program = parse(code, "python")
+def _gold_names(task: Task, spoken: str) -> list[str]:
+    code = extract(task.gold_answer, None, spoken).code
+    gold = parse(code, spoken) if code else None
+    return gold.names() if gold is not None else []
+
+
+def _names(code: str, spoken: str) -> Iterator[str]:
+    program = parse(code, spoken)
     return (token for token in (program.tokens() if program else ()) if token.isidentifier())
 
 
@@ -160,7 +172,7 @@ class _Judged:
             None if self._trial is None else 1.0 if self._share == 1 else min(self._share, _PARTLY_CORRECT)
         )
         if self._is_beside_the_point():
-            structure = _PARSES if not self._is_stub() else 0.0
+            structure = 0.0 if self._is_stub() or self._trial is None else _PARSES
             return Parts(structure=structure, correctness=correctness, similarity=0.0, completeness=0.0)
         unproven = self._trial is not None and self._trial.passed == 0
         similarity = self._likeness()
@@ -179,8 +191,13 @@ class _Judged:
         """Nothing is worked out in it, or it does not define what was asked for; and the cases do not say otherwise."""
         if self._program is None or self._share == 1:
             return False
-        is_missing = self._entry is not None and not self._program.defines(self._entry)
-        return is_missing or self._is_stub()
+        if self._entry is not None and not self._program.defines(self._entry):
+            return True
+        return self._is_stub() or (self._trial is None and self._is_unlike())
+
+    def _is_unlike(self) -> bool:
+        """Where nothing is run, a program that has neither the shape nor a requirement of the right one is another's."""
+        return not self._covered() and (self._likeness() or 0.0) < _UNLIKE
 
     def _is_stub(self) -> bool:
         return self._program is not None and self._program.is_stub(self._entry)
@@ -205,10 +222,12 @@ class _Judged:
     def _explained(self) -> Iterator[str]:
         if self._trial is None:
             yield "not run: parsed and compared with the gold answer only"
-            return
-        yield f"{self._trial.passed} of {self._trial.cases} cases passed"
+        else:
+            yield f"{self._trial.passed} of {self._trial.cases} cases passed"
         if self._is_beside_the_point():
-            yield "a stub" if self._is_stub() else f"{self._entry} is not defined"
+            yield "nothing is worked out in it" if self._is_stub() else "it is not what was asked for"
+        if self._trial is None:
+            return
         if self._trial.is_weak:
             yield "weak: the tests ran where the answer could reach them"
         if self._trial.detail:

@@ -12,6 +12,7 @@ from forge_evaluator.sandbox import Tagged
 
 _UNORDERED = frozenset({"$set", "$frozenset", "$dict"})
 _RELATIVE, _ABSOLUTE = 1e-9, 1e-12
+_EXACT = 2**53
 
 
 def equal(expected: Tagged, actual: Tagged) -> bool:
@@ -44,6 +45,23 @@ def _close(expected: float, actual: float) -> bool:
     return math.isclose(expected, actual, rel_tol=_RELATIVE, abs_tol=_ABSOLUTE)
 
 
+def same_number(expected: Tagged, actual: Tagged) -> bool:
+    """Equality where 1 and 1.0 are one number, as in JavaScript."""
+    return equal(_one_kind(expected), _one_kind(actual))
+
+
+def _one_kind(value: Tagged) -> Tagged:
+    if isinstance(value, list):
+        return [_one_kind(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _one_kind(item) for key, item in value.items()}
+    return (
+        float(value)
+        if isinstance(value, int) and not isinstance(value, bool) and abs(value) < _EXACT
+        else value
+    )
+
+
 def same_rows(expected: list[Tagged], actual: Tagged, *, ordered: bool) -> bool:
     """Rows of a query. A whole number and a float of the same value are one: SQLite's sums and averages turn either way."""
     if not isinstance(actual, list) or len(actual) != len(expected):
@@ -61,6 +79,6 @@ def _plain(row: Tagged) -> Tagged:
 
 def _cell(value: Tagged) -> Tagged:
     if isinstance(value, int) and not isinstance(value, bool):
-        return float(value) if abs(value) < 2**53 else value
+        return float(value) if abs(value) < _EXACT else value
     # Six digits: the order of a floating-point sum is the database's own.
     return float(f"{value:.9g}") if isinstance(value, float) else value

@@ -28,6 +28,7 @@ from forge_evaluator.sandbox import (
     HarnessExecution,
     HarnessJob,
     Job,
+    Language,
     Reply,
     ShellExecution,
     ShellJob,
@@ -37,7 +38,7 @@ from forge_evaluator.sandbox import (
     SqlRun,
     Tagged,
 )
-from forge_evaluator.scorers.compare import equal, same_rows
+from forge_evaluator.scorers.compare import equal, same_number, same_rows
 
 _MAX_EVIDENCE = 3
 _MAX_SHOWN = 200
@@ -51,7 +52,8 @@ _ENDS = {
 # What bash says when it could not even begin: misuse or syntax, not executable, no such command.
 _NOT_BEGUN = frozenset({2, 126, 127})
 # The seed's tests print. Only what the test prints is taken: an answer may print examples of its own.
-_PRINTED = """
+_PRINTED = {
+    Language.PYTHON: """
 def printed(code, test):
     import contextlib, io
     names = {"__name__": "answer"}
@@ -61,7 +63,20 @@ def printed(code, test):
     with contextlib.redirect_stdout(out):
         exec(compile(test, "<test>", "exec", dont_inherit=True), names)
     return out.getvalue()
-"""
+""",
+    Language.JAVASCRIPT: """
+function printed(code, test) {
+  const lines = [];
+  const shown = (item) => typeof item === 'string' ? item : JSON.stringify(item) ?? String(item);
+  const quiet = { log() {}, error() {}, warn() {}, info() {}, debug() {} };
+  const loud = { ...quiet, log: (...items) => { lines.push(items.map(shown).join(' ')); } };
+  const speaker = { on: quiet };
+  const console = new Proxy({}, { get: (_, name) => speaker.on[name] });
+  new Function('console', 'speaker', 'loud', `${code}\n;speaker.on = loud;\n${test}`)(console, speaker, loud);
+  return lines.join('\\n');
+}
+""",
+}
 
 
 class Runs(Protocol):
@@ -91,11 +106,13 @@ class Trial:
 def try_code(check: CodeCheck, code: str, sandbox: Runs) -> Trial:
     job = Job(code, check.entry_point, tuple(case.args for case in check.tests), check.language)
     shown = [f"{check.entry_point}({_short(list(case.args))[1:-1]})" for case in check.tests]
-    return _calls(sandbox.run(job), shown, [case.expected for case in check.tests], equal)
+    same = equal if check.language is Language.PYTHON else same_number
+    return _calls(sandbox.run(job), shown, [case.expected for case in check.tests], same)
 
 
 def try_snippets(check: SnippetCheck, code: str, sandbox: Runs) -> Trial:
-    job = Job(_PRINTED, "printed", tuple((code, test.code) for test in check.tests))
+    tests = tuple((code, test.code) for test in check.tests)
+    job = Job(_PRINTED[check.language], "printed", tests, check.language)
     shown = [_short(test.code) for test in check.tests]
     return _calls(sandbox.run(job), shown, [test.expected for test in check.tests], _same_lines, is_weak=True)
 

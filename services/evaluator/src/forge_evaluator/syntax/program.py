@@ -23,6 +23,10 @@ class Program(Protocol):
         """Whether the top level binds `name`."""
         ...
 
+    def names(self) -> list[str]:
+        """What the top level binds, in order."""
+        ...
+
     def arity(self, name: str) -> Arity | None:
         """None when the name is no plain function: a class, say."""
         ...

@@ -51,6 +51,10 @@ class PythonProgram:
     def defines(self, name: str) -> bool:
         return defines(self._module, name)
 
+    def names(self) -> list[str]:
+        kinds = (*_Function, ast.ClassDef)
+        return [node.name for node in self._module.body if isinstance(node, kinds)]
+
     def arity(self, name: str) -> Arity | None:
         function = self._function(name)
         if function is None:

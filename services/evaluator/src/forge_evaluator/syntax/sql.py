@@ -44,6 +44,9 @@ class SqlProgram:
     def defines(self, name: str) -> bool:
         return any(node.name.lower() == name.lower() for node in self._all)
 
+    def names(self) -> list[str]:
+        return []
+
     def arity(self, name: str) -> Arity | None:  # noqa: ARG002 (SQL has no functions to call)
         return None
 

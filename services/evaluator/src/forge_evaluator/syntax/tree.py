@@ -95,6 +95,9 @@ class TreeProgram:
     def defines(self, name: str) -> bool:
         return any(bound == name for bound, _ in self._bound())
 
+    def names(self) -> list[str]:
+        return [bound for bound, _ in self._bound()]
+
     def arity(self, name: str) -> Arity | None:
         found = [node for bound, node in self._bound() if bound == name and node.type in _FUNCTIONS]
         return _arity(found[-1]) if found else None

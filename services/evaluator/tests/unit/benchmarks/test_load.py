@@ -5,7 +5,17 @@ import json
 import pytest
 
 from forge_common.errors import NotFound
-from forge_evaluator.benchmarks import BenchmarkUnusable, Case, CodeCheck, ExactCheck, load, read, shipped
+from forge_evaluator.benchmarks import (
+    BenchmarkUnusable,
+    Case,
+    CodeCheck,
+    ExactCheck,
+    Snippet,
+    SnippetCheck,
+    load,
+    read,
+    shipped,
+)
 
 SEEDS_OWN = {
     "id": "py-1", "category": "python", "language": "python", "prompt": "Write add(a, b).", "requirements": ["def"],
@@ -17,10 +27,39 @@ def lines(*tasks):
     return "\n".join(json.dumps(task) for task in tasks).encode()
 
 
-def test_the_seeds_format_loads_unchanged_and_is_unscored():
+def test_the_seeds_format_loads_unchanged():
     (task,) = read(lines(SEEDS_OWN)).tasks
 
-    assert (task.id, task.group, task.requirements, task.check) == ("py-1", "python", ("def",), None)
+    assert (task.id, task.group, task.requirements) == ("py-1", "python", ("def",))
+    assert task.check == SnippetCheck(tests=(Snippet(code="print(add(1, 2))", expected="3"),))
+
+
+@pytest.mark.parametrize(
+    ("gold", "language", "kind"),
+    [
+        ("```js\nfunction f() {}\n```", None, "parsed"),
+        ("```go\nfunc F() int { return 1 }\n```", "go", "parsed"),
+        ("An offer that is accepted binds both parties.", None, "document"),
+        ("", None, None),
+    ],
+)
+def test_the_seeds_tasks_without_tests_are_judged_by_what_they_have(gold, language, kind):
+    task = SEEDS_OWN | {"test_cases": None, "language": language, "gold_answer": gold}
+
+    check = read(lines(task)).tasks[0].check
+
+    assert (check.kind if check else None) == kind
+
+
+def test_a_task_of_the_seed_that_says_nothing_of_right_and_wrong_is_unscored():
+    task = SEEDS_OWN | {
+        "language": None,
+        "test_cases": None,
+        "requirements": ["It should be as fast as it can be."],
+        "gold_answer": "It is.",
+    }
+
+    assert read(lines(task)).tasks[0].check is None
 
 
 def test_a_check_may_stand_inside_test_cases_or_beside():
