@@ -22,8 +22,8 @@ from forge_common.contracts.stages import (
 from forge_common.engine import Engine, EngineRefused, EngineUnavailable
 from forge_common.errors import ForgeError, Invalid
 from forge_common.logging import get_logger
+from forge_common.parity import count_equal, says_something
 from forge_common.queue.stage import Beat
-from forge_registry.parity import count_equal, says_something
 
 log = get_logger()
 

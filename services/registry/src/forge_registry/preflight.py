@@ -10,10 +10,10 @@ from collections.abc import Callable
 from forge_common.contracts.stages import Deployable, Deployed
 from forge_common.engine import Engine, EngineRefused
 from forge_common.errors import DependencyDown, ForgeError
+from forge_common.parity import agrees, longest, says_something
 from forge_registry.deploy import is_in
 from forge_registry.errors import PreflightRefused
 from forge_registry.models import Version
-from forge_registry.parity import agrees, longest, says_something
 from forge_registry.pipeline import deployable
 
 Preflight = Callable[[Version], None]
