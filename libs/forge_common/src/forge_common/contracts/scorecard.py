@@ -126,3 +126,15 @@ class Scorecard(Payload):
     """In words, the one that decided first."""
     same_family_allowed: bool = False
     duration_s: float = 0.0
+
+    @property
+    def headline(self) -> str:
+        """The verdict in words that a person understands."""
+        ours, theirs = self.candidate, self.incumbent or "nothing"
+        stays = f": {theirs} stays live" if self.is_against_live else ""
+        return {
+            Verdict.PROMOTE: f"{ours} is better than {theirs}" + (": it may go live" if stays else ""),
+            Verdict.KEEP: f"{ours} is not to be preferred to {theirs}{stays}",
+            Verdict.INCONCLUSIVE: f"Whether {ours} is better than {theirs} is not decided{stays}",
+            Verdict.INSUFFICIENT_DATA: f"There is too little to judge {ours} by{stays if self.incumbent else ''}",
+        }[self.verdict]
