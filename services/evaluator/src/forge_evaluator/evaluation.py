@@ -4,29 +4,67 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import JsonValue
 
 from forge_common.artifacts import ArtifactClient
 from forge_common.contracts.base import RunId
-from forge_common.contracts.stages import EvaluateRequest, EvaluateResult
+from forge_common.contracts.domain import Scoring
+from forge_common.contracts.scorecard import ParityCheck
+from forge_common.contracts.stages import EvaluateRequest, EvaluateResult, GuardBenchmark
+from forge_common.engine import Engine as OllamaEngine
 from forge_common.logging import get_logger
 from forge_common.queue.stage import Beat
-from forge_evaluator import extract, page, report
-from forge_evaluator.benchmarks import Benchmark, CodeCheck, Task, read
+from forge_evaluator import extract, junit, page, parity, report
+from forge_evaluator.benchmarks import Benchmark, Task, read
+from forge_evaluator.benchmarks.checks import ChoiceCheck, DocumentCheck, ExactCheck, NumberCheck, ParsedCheck
 from forge_evaluator.engine import Engine
-from forge_evaluator.runner import Model, Plan, Runner
-from forge_evaluator.samples import Generations, Role, Sample, SampleLog
-from forge_evaluator.sandbox import Execution, Job, NoSandbox, Pool, Tier
+from forge_evaluator.executions import Executions, sandbox_version
+from forge_evaluator.runner import Model, Plan, Runner, Suite
+from forge_evaluator.samples import Generations, Role, Sample, SampleLog, conclude, forget
+from forge_evaluator.sandbox import NoSandbox, Pool, Tier
 from forge_evaluator.scorers import Answered, Score, score
 from forge_evaluator.scorers.code import Runs
 from forge_evaluator.settings import Settings
 
 log = get_logger()
+
+_READ = (ExactCheck, ChoiceCheck, NumberCheck, DocumentCheck, ParsedCheck)
+_KEPT_S = 30 * 24 * 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What the stage is about, once its benchmarks are here. The first benchmark is the domain's own."""
+
+    request: EvaluateRequest
+    run_id: RunId
+    benchmarks: tuple[Benchmark, ...]
+    settings: Settings
+
+    @property
+    def own(self) -> Benchmark:
+        return self.benchmarks[0]
+
+    def suites(self) -> Iterator[Suite]:
+        rules = self.request.domain.eval
+        yield Suite(
+            "", _askable(self.own), rules.gate.samples, rules.temperature, rules.max_tokens, rules.scoring
+        )
+        for guard, benchmark in zip(self.request.guards, self.benchmarks[1:], strict=True):
+            yield Suite(
+                guard.domain, _some(guard, benchmark), 1, guard.temperature, guard.max_tokens, guard.scoring
+            )
+
+    def runs_code(self) -> bool:
+        checks = [task.check for benchmark in self.benchmarks for task in benchmark.tasks]
+        return any(check is not None and not isinstance(check, _READ) for check in checks)
 
 
 def evaluate(
@@ -38,92 +76,127 @@ def evaluate(
     artifacts: ArtifactClient,
     tier: Tier | NoSandbox,
 ) -> EvaluateResult:
-    """Raises NoSandbox when code must be run and no walls hold, EngineDown when the engine is silent; then nothing is scored."""
+    """Raises NoSandbox when code must be run and no walls hold, EngineDown when the engine is silent, NotAsTrained when
+    it serves something else than what was trained; then nothing is scored.
+    """
     began = time.monotonic()
-    benchmark = read(artifacts.fetch(request.benchmark).read_bytes())
-    with _sandbox(benchmark, tier, settings) as (sandbox, description):
-        job = _Job(request, run_id, benchmark, sandbox, description)
-        plan, samples, path = asyncio.run(_collect(job, beat, settings))
-    card = report.scorecard(
-        request, benchmark, plan, samples, sandbox=description, duration_s=time.monotonic() - began
-    )
+    hashes = (request.benchmark, *(guard.benchmark for guard in request.guards))
+    benchmarks = tuple(read(artifacts.fetch(sha256).read_bytes()) for sha256 in hashes)
+    evaluation = Evaluation(request, run_id, benchmarks, settings)
+    with _sandbox(evaluation, tier) as (sandbox, description):
+        equal = _parity(evaluation, beat)
+        plan, samples, path = asyncio.run(_collect(evaluation, sandbox, description, beat))
+    facts = report.Circumstances(sandbox=description, parity=equal, duration_s=time.monotonic() - began)
+    card = report.scorecard(request, evaluation.own, plan, samples, facts)
     log.info("evaluation.finished", verdict=card.verdict, tasks=card.tasks, lower_bound=card.lower_bound)
+    conclude(path, card)
     return EvaluateResult(
         scorecard=card,
         report=artifacts.push(path, "report"),
         page=artifacts.push_bytes(page.render(card, samples).encode(), "report-page"),
+        junit=artifacts.push_bytes(junit.render(card, samples), "report-junit"),
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Job:
-    request: EvaluateRequest
-    run_id: RunId
-    benchmark: Benchmark
-    sandbox: Runs
-    description: str
-
-    def judge(self, task: Task, answered: Answered) -> Score:
-        return score(task, answered, self.request.domain.eval.scoring, self.sandbox)
+def _askable(benchmark: Benchmark) -> tuple[Task, ...]:
+    """Without any that can be scored, all of them: the report then says that nothing could be."""
+    return tuple(task for task in benchmark.tasks if task.check is not None) or benchmark.tasks
 
 
-async def _collect(job: _Job, beat: Beat, settings: Settings) -> tuple[Plan, list[Sample], Path]:
+def _some(guard: GuardBenchmark, benchmark: Benchmark) -> tuple[Task, ...]:
+    """The same few for every candidate, from all over the benchmark."""
+
+    def shuffled(task: Task) -> bytes:
+        return hashlib.sha256(f"{benchmark.sha256}:{task.id}".encode()).digest()
+
+    chosen = sorted(_askable(benchmark), key=shuffled)[: guard.tasks]
+    return tuple(sorted(chosen, key=lambda task: task.id))
+
+
+def _parity(evaluation: Evaluation, beat: Beat) -> tuple[ParityCheck, ...]:
+    settings = evaluation.settings
+    engine = OllamaEngine(settings.engine_url, timeout_s=settings.answer_timeout_s)
+    with contextlib.closing(engine):
+        return parity.check(evaluation.request, engine, beat)
+
+
+async def _collect(
+    evaluation: Evaluation, sandbox: Runs, description: str, beat: Beat
+) -> tuple[Plan, list[Sample], Path]:
+    settings = evaluation.settings
+    forget(settings.work / "generations", _KEPT_S)
+
+    def judge(task: Task, answered: Answered, scoring: Scoring) -> Score:
+        return score(task, answered, scoring, sandbox)
+
     async with Engine(settings.engine_url, timeout_s=settings.answer_timeout_s) as engine:
-        plan = await _plan(job.request, job.benchmark, engine)
-        generations = Generations(settings.work / "generations", job.run_id)
-        runner = Runner(engine, job.judge, generations, beat, concurrency=settings.concurrency)
-        path = settings.work / "runs" / f"{job.run_id}.jsonl"
-        with SampleLog(path, _header(job.request, plan, job.benchmark, job.description)) as samples:
+        plan = await _plan(evaluation, engine)
+        generations = Generations(settings.work / "generations", evaluation.run_id)
+        runner = Runner(
+            engine,
+            judge,
+            generations,
+            beat,
+            concurrency=settings.concurrency,
+            judges=settings.sandboxes,
+        )
+        path = settings.work / "runs" / f"{evaluation.run_id}.jsonl"
+        with SampleLog(path, _header(evaluation, plan, description)) as samples:
             return plan, await runner.run(plan, samples), path
 
 
-async def _plan(request: EvaluateRequest, benchmark: Benchmark, engine: Engine) -> Plan:
-    rules = request.domain.eval
+async def _plan(evaluation: Evaluation, engine: Engine) -> Plan:
+    request = evaluation.request
     names = {Role.CANDIDATE: request.candidate, Role.INCUMBENT: request.incumbent}
     models = [
         Model(role, name, await engine.digest(name)) for role, name in names.items() if name is not None
     ]
-    return Plan(
-        models=tuple(models),
-        tasks=tuple(task for task in benchmark.tasks if task.check is not None) or benchmark.tasks,
-        samples=rules.gate.samples,
-        seed=request.seed,
-        temperature=rules.temperature,
-        top_p=request.domain.ollama.top_p,
-        max_tokens=rules.max_tokens,
-    )
+    return Plan(tuple(models), tuple(evaluation.suites()), request.seed, request.domain.ollama.top_p)
 
 
-def _header(request: EvaluateRequest, plan: Plan, benchmark: Benchmark, sandbox: str) -> dict[str, JsonValue]:
+def _header(evaluation: Evaluation, plan: Plan, sandbox: str) -> dict[str, JsonValue]:
     """What must be equal for samples to be taken over by another attempt, and what makes the log repeatable."""
+    hashes = [benchmark.sha256 for benchmark in evaluation.benchmarks]
     return {
-        "domain": request.domain.id,
-        "benchmark": benchmark.sha256,
+        "domain": evaluation.request.domain.id,
+        "benchmark": evaluation.own.sha256,
         "models": {model.role.value: [model.name, model.digest] for model in plan.models},
-        "samples": plan.samples,
         "seed": plan.seed,
-        "temperature": plan.temperature,
         "top_p": plan.top_p,
-        "max_tokens": plan.max_tokens,
-        "scoring": request.domain.eval.scoring.model_dump(mode="json"),
+        "suites": [_suite(suite, sha256) for suite, sha256 in zip(plan.suites, hashes, strict=True)],
         "extractor": extract.VERSION,
         "sandbox": sandbox,
     }
 
 
+def _suite(suite: Suite, sha256: str) -> dict[str, JsonValue]:
+    return {
+        "name": suite.name,
+        "benchmark": sha256,
+        "tasks": len(suite.tasks),
+        "samples": suite.samples,
+        "temperature": suite.temperature,
+        "max_tokens": suite.max_tokens,
+        "scoring": suite.scoring.model_dump(mode="json"),
+    }
+
+
 @contextlib.contextmanager
-def _sandbox(benchmark: Benchmark, tier: Tier | NoSandbox, settings: Settings) -> Iterator[tuple[Runs, str]]:
-    if not any(isinstance(task.check, CodeCheck) for task in benchmark.tasks):
+def _sandbox(evaluation: Evaluation, tier: Tier | NoSandbox) -> Iterator[tuple[Runs, str]]:
+    settings = evaluation.settings
+    if not evaluation.runs_code():
         yield _NoCode(), "none: the benchmark has no code to run"
         return
     if isinstance(tier, NoSandbox):
         raise tier
+    folder = settings.work / "executions"
+    forget(folder, _KEPT_S)
     with Pool(tier, workers=settings.sandboxes, limits=settings.limits) as pool:
-        yield pool, tier.description
+        yield Executions(pool, folder, sandbox_version(tier.description, settings.limits)), tier.description
 
 
 class _NoCode:
     """Stands where no code is ever run."""
 
-    def run(self, job: Job) -> Execution:
-        raise AssertionError(job.entry_point)
+    def run(self, job: Any) -> Any:
+        raise AssertionError(job)

@@ -2,57 +2,238 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator, Sequence
+import base64
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 
-from forge_common.contracts.scorecard import Figure, GroupScore, Outcome, Scorecard
-from forge_evaluator.samples import Role, Sample
+from forge_common.contracts.scorecard import Figure, GroupScore, Scorecard
+from forge_evaluator import answers, chart
+from forge_evaluator.samples import Sample
 
 _STYLE = """
-:root{color-scheme:light dark;--line:#8884;--good:#1a7f37;--bad:#cf222e}
-body{font:15px/1.5 system-ui,sans-serif;max-width:75rem;margin:2rem auto;padding:0 1rem}
-table{border-collapse:collapse;margin:1rem 0}td,th{border-bottom:1px solid var(--line);padding:.3rem .8rem;text-align:right}
-td:first-child,th:first-child{text-align:left}pre{white-space:pre-wrap;overflow-wrap:anywhere;margin:.3rem 0;padding:.5rem;
-border:1px solid var(--line);border-radius:6px;font-size:13px}.both{display:grid;grid-template-columns:1fr 1fr;gap:1rem}
-.passed{color:var(--good)}.failed{color:var(--bad)}details{border-top:1px solid var(--line);padding:.4rem 0}
-summary{cursor:pointer}small{opacity:.75}
+:root{color-scheme:light dark;--line:#8884;--soft:#8881;--good:#1a7f37;--bad:#cf222e;--mid:#9a6700}
+@media(prefers-color-scheme:dark){:root{--good:#3fb950;--bad:#ff7b72;--mid:#d29922}}
+*{box-sizing:border-box}
+body{font:15px/1.5 system-ui,sans-serif;max-width:82rem;margin:0 auto;padding:1.5rem 1rem 4rem}
+h1{font-size:1.6rem;line-height:1.25;margin:.4rem 0}h2{font-size:1.15rem;margin:2rem 0 .5rem}
+.verdict{display:inline-block;padding:.1rem .7rem;border-radius:1rem;font-weight:600;color:#fff;background:var(--mid)}
+.verdict.promote{background:#1a7f37}.verdict.keep{background:#57606a}
+ul.why{margin:.3rem 0 1rem;padding-left:1.2rem}
+.tiles{display:flex;flex-wrap:wrap;gap:.7rem;margin:1rem 0}
+.tile{border:1px solid var(--line);border-radius:8px;padding:.5rem .9rem;min-width:8.5rem}
+.tile b{display:block;font-size:1.35rem;font-variant-numeric:tabular-nums}
+svg{width:100%;max-width:800px;height:auto;font:13px system-ui,sans-serif}svg text{fill:currentColor}
+svg .grid{stroke:var(--line)}svg .zero{stroke:currentColor;stroke-width:1.5}svg .tick{font-size:11px;opacity:.7}
+svg .reach{stroke-width:4;stroke-linecap:round;opacity:.45}svg .bound{stroke:currentColor;stroke-width:2}
+svg .good{stroke:var(--good);fill:var(--good)}svg .bad{stroke:var(--bad);fill:var(--bad)}svg .said{font-size:12px}
+table{border-collapse:collapse;margin:.5rem 0 1rem;font-variant-numeric:tabular-nums}
+td,th{border-bottom:1px solid var(--line);padding:.25rem .8rem;text-align:right;font-weight:400}
+th{opacity:.75;font-size:.9em}td:first-child,th:first-child{text-align:left;padding-left:0}
+.wide{overflow-x:auto}
+.good{color:var(--good)}.bad{color:var(--bad)}.mid{color:var(--mid)}small,.dim{opacity:.72}
+fieldset{border:0;margin:.2rem 0;padding:0;display:flex;flex-wrap:wrap;gap:.35rem;align-items:center}
+fieldset input{position:absolute;opacity:0}
+label{border:1px solid var(--line);border-radius:1rem;padding:.05rem .7rem;cursor:pointer;font-size:.92em}
+input:checked+label{background:currentColor;border-color:currentColor}input:checked+label span{color:Canvas}
+input:focus-visible+label{outline:2px solid Highlight;outline-offset:2px}
+details.task{border-top:1px solid var(--line)}details.task>summary{cursor:pointer;padding:.4rem 0;display:flex;gap:.8rem}
+summary::-webkit-details-marker{display:none}summary:hover{background:var(--soft)}
+.flag{flex:0 0 4.6rem;font-weight:600}.id{flex:0 0 13rem;overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
+.share{flex:0 0 9rem;font-variant-numeric:tabular-nums}
+.ask{flex:1;overflow:hidden;text-overflow:ellipsis;white-space:nowrap;opacity:.75}
+pre{white-space:pre-wrap;overflow-wrap:anywhere;margin:.3rem 0;padding:.6rem;background:var(--soft);border-radius:6px;
+font:13px/1.45 ui-monospace,monospace;max-height:32rem;overflow:auto}
+.both{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,24rem),1fr));gap:1rem;margin-bottom:1rem}
+.both>div{min-width:0}.answer{margin:.6rem 0}
 """
 
 
 def render(card: Scorecard, samples: Sequence[Sample]) -> str:
-    title = f"{card.candidate} against {card.incumbent or 'nothing'}"
-    return "".join(
+    tasks = answers.by_task(samples)
+    style = _STYLE + answers.filter_rules(tasks)
+    body = "".join(
         (
-            f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(title)}</title>",
-            f"<meta name=viewport content='width=device-width'><style>{_STYLE}</style>",
-            f"<h1>{escape(title)}</h1><p><b>{escape(card.verdict.replace('_', ' '))}</b>: ",
-            f"{escape('; '.join(card.reasons))}.</p>",
-            _table(card),
+            _head(card),
+            _tiles(card),
+            _chart(card),
+            _table("By category", card.overall, card.categories or card.groups),
+            _guards(card),
+            _passes(card),
+            _outcomes(card),
             _inputs(card),
-            *_tasks(samples),
-            "</html>\n",
+            answers.section(card, tasks),
         )
     )
-
-
-def _table(card: Scorecard) -> str:
-    head = "<tr><th>tasks<th>n<th>live version<th>candidate<th>difference<th>95 % interval</tr>"
-    rows = "".join(_row(group) for group in (card.overall, *card.groups))
-    return f"<table>{head}{rows}</table>"
-
-
-def _row(group: GroupScore) -> str:
-    gain = group.difference
-    interval = (
-        f"{gain.low:+.1f} to {gain.high:+.1f}"
-        if gain and gain.low is not None and gain.high is not None
-        else "–"
-    )
-    cells = (_mean(group.incumbent), _mean(group.candidate), _mean(gain, sign=True), interval)
+    title = escape(f"{card.candidate} against {card.incumbent or 'nothing'}")
     return (
-        f"<tr><td>{escape(group.group)}<td>{group.candidate.n}" + "".join(f"<td>{c}" for c in cells) + "</tr>"
+        f"<!doctype html><html lang=en><meta charset=utf-8>{_policy(style)}<title>{title}</title>"
+        f"<meta name=viewport content='width=device-width,initial-scale=1'><style>{style}</style>"
+        f"<body>{body}</body></html>\n"
     )
+
+
+def _policy(style: str) -> str:
+    """Nothing is loaded and nothing is run, whatever a model managed to write; only this very style sheet counts."""
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    rules = f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
+    return f'<meta http-equiv="Content-Security-Policy" content="{rules}">'
+
+
+def _head(card: Scorecard) -> str:
+    verdict = card.verdict.replace("_", " ")
+    why = "".join(f"<li>{escape(reason)}" for reason in card.reasons)
+    return (
+        f"<span class='verdict {card.verdict}'>{escape(verdict)}</span> <small>domain {escape(card.domain)}</small>"
+        f"<h1>{escape(card.headline)}</h1><ul class=why>{why}</ul>"
+    )
+
+
+def _tiles(card: Scorecard) -> str:
+    overall, gain = card.overall, card.overall.difference
+    tiles = [
+        (_mean(overall.candidate), f"candidate, of 100 {_reach(overall.candidate)}"),
+        (_mean(overall.incumbent), f"{_other(card)} {_reach(overall.incumbent)}"),
+        (_mean(gain, sign=True), f"difference {_reach(gain, sign=True)}"),
+        (f"{len(card.gained)} / {len(card.lost)}", "tasks gained / lost"),
+        (str(overall.candidate.n), f"tasks scored, {card.samples} × each"),
+    ]
+    if card.canaries:
+        held = card.canaries - len(card.canaries_failed)
+        tiles.append((f"{held} / {card.canaries}", "canaries hold"))
+    shown = "".join(
+        f"<div class=tile><b>{escape(big)}</b><small>{escape(small)}</small></div>" for big, small in tiles
+    )
+    return f"<div class=tiles>{shown}</div>"
+
+
+def _chart(card: Scorecard) -> str:
+    rows = [
+        chart.Row(score.group, score.difference, bound)
+        for score, bound in ((card.overall, card.lower_bound), *((one, None) for one in card.categories))
+        if score.difference is not None
+    ]
+    rows += [
+        chart.Row(f"domain {guard.domain}", guard.score.difference, is_harmed=guard.is_harmed)
+        for guard in card.guards
+        if guard.score.difference is not None
+    ]
+    drawn = chart.draw(rows)
+    if not drawn:
+        return ""
+    bound = (
+        f"<small>The upright mark is the lower bound that the gate looks at: with {100 * (1 - card.alpha):.3g} % "
+        "confidence the true difference is above it.</small>"
+        if card.lower_bound is not None
+        else ""
+    )
+    return f"<h2>Difference, candidate minus {escape(_other(card))}</h2>{drawn}<br>{bound}"
+
+
+def _table(heading: str, overall: GroupScore, groups: Sequence[GroupScore]) -> str:
+    head = ("", "n", "other", "± se", "candidate", "± se", "difference", "± se", "95 % interval")
+    rows = [_row(group) for group in (overall, *groups)]
+    return f"<h2>{escape(heading)}</h2>{_grid(head, rows)}"
+
+
+def _row(group: GroupScore) -> list[str]:
+    gain = group.difference
+    return [
+        group.group,
+        str(group.candidate.n),
+        _mean(group.incumbent),
+        _error(group.incumbent),
+        _mean(group.candidate),
+        _error(group.candidate),
+        _mean(gain, sign=True),
+        _error(gain),
+        _reach(gain, sign=True) or "–",
+    ]
+
+
+def _guards(card: Scorecard) -> str:
+    if not card.guards:
+        return ""
+    head = ("other domain", "n", "other", "candidate", "difference", "95 % interval", "")
+    rows = [
+        [
+            guard.domain,
+            str(guard.score.candidate.n),
+            _mean(guard.score.incumbent),
+            _mean(guard.score.candidate),
+            _mean(guard.score.difference, sign=True),
+            _reach(guard.score.difference, sign=True) or "–",
+            "forgotten" if guard.is_harmed else "holds",
+        ]
+        for guard in card.guards
+    ]
+    return f"<h2>What it must not forget</h2>{_grid(head, rows)}"
+
+
+def _passes(card: Scorecard) -> str:
+    if not card.pass_rates:
+        return ""
+    head = ("", "n", "other", "95 % interval", "candidate", "95 % interval")
+    rows = [
+        [
+            f"pass@{rate.k}",
+            str(rate.candidate.n),
+            _mean(rate.incumbent),
+            _reach(rate.incumbent) or "–",
+            _mean(rate.candidate),
+            _reach(rate.candidate) or "–",
+        ]
+        for rate in card.pass_rates
+    ]
+    return f"<h2>Tasks passed, of 100</h2>{_grid(head, rows)}"
+
+
+def _outcomes(card: Scorecard) -> str:
+    names = sorted({*card.outcomes, *card.incumbent_outcomes}, key=lambda name: (name != "passed", name))
+    rows = [
+        [name.replace("_", " "), str(card.incumbent_outcomes.get(name, 0)), str(card.outcomes.get(name, 0))]
+        for name in names
+    ]
+    return f"<h2>How the answers ended</h2>{_grid(('', 'other', 'candidate'), rows)}"
+
+
+def _inputs(card: Scorecard) -> str:
+    rows = list(_facts(card))
+    return (
+        f"<details><summary><b>What these figures were made from</b></summary>{_grid(None, rows)}</details>"
+    )
+
+
+def _facts(card: Scorecard) -> Iterator[list[str]]:
+    yield ["benchmark", f"{card.benchmark}, {card.tasks} tasks"]
+    yield ["candidate", f"{card.candidate}, digest {card.candidate_digest or 'unknown'}"]
+    yield ["other", f"{card.incumbent or 'none'}, digest {card.incumbent_digest or 'unknown'}"]
+    sampling = f"temperature {card.temperature:g}"
+    sampling += f", top_p {card.top_p:g}" if card.top_p is not None else ""
+    sampling += f", at most {card.max_tokens} tokens" if card.max_tokens else ""
+    yield ["sampling", f"{card.samples} answers a task, seed {card.seed}, {sampling}"]
+    yield ["sandbox", card.sandbox]
+    yield ["judge", card.judge]
+    yield ["extractor", card.extractor or "unknown"]
+    for one in card.parity:
+        yield ["as trained", f"{one.model} gave {one.equal} of {one.asked} reference answers"]
+    yield ["own errors", f"{card.infra_error_share:.1%} of the answers"]
+    yield ["level", f"alpha {card.alpha:g}; {card.judged_before} candidates judged on this benchmark before"]
+    if card.detectable is not None:
+        yield ["smallest difference", f"{card.detectable:.1f} points would have been found 4 times in 5"]
+    yield ["took", f"{card.duration_s:.0f} s"]
+
+
+def _grid(head: Sequence[str] | None, rows: Iterable[Sequence[str]]) -> str:
+    top = "<tr>" + "".join(f"<th>{escape(name)}" for name in head) if head else ""
+    body = "".join("<tr>" + "".join(f"<td>{escape(cell)}" for cell in row) for row in rows)
+    return f"<div class=wide><table>{top}{body}</table></div>"
+
+
+def _other(card: Scorecard) -> str:
+    if card.incumbent is None:
+        return "nothing"
+    return f"{card.incumbent} (live)" if card.is_against_live else card.incumbent
 
 
 def _mean(figure: Figure | None, *, sign: bool = False) -> str:
@@ -61,64 +242,12 @@ def _mean(figure: Figure | None, *, sign: bool = False) -> str:
     return f"{figure.mean:{'+' if sign else ''}.1f}"
 
 
-def _inputs(card: Scorecard) -> str:
-    ours, theirs = (
-        digest or "of unknown digest" for digest in (card.candidate_digest, card.incumbent_digest)
-    )
-    asked = (
-        f"{card.tasks} tasks, {card.samples} samples each, seed {card.seed}, temperature {card.temperature:g}"
-    )
-    facts = (
-        f"benchmark {card.benchmark[:16]}…, {asked}",
-        f"candidate {ours}, live version {theirs}",
-        f"sandbox {card.sandbox}; judge: {card.judge}",
-        f"own errors {card.infra_error_share:.1%}; took {card.duration_s:.0f} s",
-    )
-    return f"<p><small>{'<br>'.join(map(escape, facts))}</small></p>"
+def _error(figure: Figure | None) -> str:
+    return "–" if figure is None or figure.stderr is None else f"{figure.stderr:.1f}"
 
 
-def _tasks(samples: Sequence[Sample]) -> Iterator[str]:
-    tasks: dict[str, list[Sample]] = defaultdict(list)
-    for sample in samples:
-        tasks[sample.task].append(sample)
-    changes = {task: _change(found) for task, found in tasks.items()}
-    for heading, wanted in (("Lost", -1), ("Gained", 1), ("Unchanged", 0)):
-        chosen = [task for task in tasks if changes[task] == wanted]
-        yield f"<h2>{heading} ({len(chosen)})</h2>"
-        for task in chosen:
-            yield _task(task, tasks[task])
-
-
-def _change(samples: Sequence[Sample]) -> int:
-    ours, theirs = (_passes(samples, role) for role in (Role.CANDIDATE, Role.INCUMBENT))
-    return 0 if theirs is None or ours is None else (ours > theirs) - (ours < theirs)
-
-
-def _passes(samples: Sequence[Sample], role: Role) -> float | None:
-    outcomes = [sample.outcome for sample in samples if sample.role is role and sample.points is not None]
-    return sum(outcome is Outcome.PASSED for outcome in outcomes) / len(outcomes) if outcomes else None
-
-
-def _task(task: str, samples: Sequence[Sample]) -> str:
-    sides = "".join(
-        _side([s for s in samples if s.role is role]) for role in (Role.INCUMBENT, Role.CANDIDATE)
-    )
-    return (
-        f"<details><summary>{escape(task)}: {escape(samples[0].prompt[:120])}</summary>"
-        f"<pre>{escape(samples[0].prompt)}</pre><div class=both>{sides}</div></details>"
-    )
-
-
-def _side(samples: Sequence[Sample]) -> str:
-    return f"<div>{''.join(_answer(sample) for sample in samples)}</div>"
-
-
-def _answer(sample: Sample) -> str:
-    style = "passed" if sample.outcome is Outcome.PASSED else "failed"
-    points = "unscored" if sample.points is None else f"{sample.points:.0f}"
-    notes = "<br>".join(escape(line) for line in (sample.explanation, *sample.evidence))
-    return (
-        f"<b class={style}>{escape(str(sample.outcome or 'unscored'))}</b> {points} "
-        f"<small>{escape(sample.model)}, seed {sample.seed}</small>"
-        f"<pre>{escape(sample.answer)}</pre><small>{notes}</small>"
-    )
+def _reach(figure: Figure | None, *, sign: bool = False) -> str:
+    if figure is None or figure.low is None or figure.high is None:
+        return ""
+    mark = "+" if sign else ""
+    return f"({figure.low:{mark}.1f} to {figure.high:{mark}.1f})"

@@ -7,14 +7,16 @@ import hashlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from forge_common.contracts.domain import Scoring
 from forge_common.contracts.scorecard import Outcome
 from forge_common.contracts.stages import Progress
 from forge_common.logging import get_logger
 from forge_common.queue.stage import Beat
 from forge_evaluator.benchmarks import Task
 from forge_evaluator.engine import AnswerFailed, Engine, Question
-from forge_evaluator.samples import Generations, Role, Sample, SampleLog
+from forge_evaluator.samples import Generations, Key, Role, Sample, SampleLog
 from forge_evaluator.scorers import Answered, Score
 from forge_evaluator.scorers.score import unscored
 
@@ -29,32 +31,59 @@ class Model:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """`samples` answers of every model to every task; seeds follow from `seed`, the task and the sample's number."""
+class Suite:
+    """Tasks that are asked and scored alike: the domain's own benchmark, whose name is empty, or a guarding domain's."""
 
-    models: tuple[Model, ...]
+    name: str
     tasks: tuple[Task, ...]
     samples: int
-    seed: int
     temperature: float
-    top_p: float
     max_tokens: int
+    scoring: Scoring
 
-    def cells(self) -> Iterator[tuple[Model, Task, int]]:
+
+class Cell(NamedTuple):
+    """One answer that is wanted."""
+
+    model: Model
+    suite: Suite
+    task: Task
+    number: int
+
+    @property
+    def key(self) -> Key:
+        return Key(self.model.role, self.suite.name, self.task.id, self.number)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Every model answers every task of every suite; seeds follow from `seed`, the task and the sample's number."""
+
+    models: tuple[Model, ...]
+    suites: tuple[Suite, ...]
+    seed: int
+    top_p: float
+
+    @property
+    def own(self) -> Suite:
+        return self.suites[0]
+
+    def cells(self) -> Iterator[Cell]:
         """Model by model, so that an engine with room for one need not swap them."""
         for model in self.models:
-            for number in range(self.samples):
-                for task in self.tasks:
-                    yield model, task, number
+            for suite in self.suites:
+                for number in range(suite.samples):
+                    for task in suite.tasks:
+                        yield Cell(model, suite, task, number)
 
-    def question(self, model: Model, task: Task, number: int) -> Question:
+    def question(self, cell: Cell) -> Question:
         return Question(
-            model=model.name,
-            prompt=task.prompt,
-            temperature=self.temperature,
+            model=cell.model.name,
+            prompt=cell.task.prompt,
+            temperature=cell.suite.temperature,
             top_p=self.top_p,
-            max_tokens=self.max_tokens,
-            seed=seed_for(self.seed, task.id, number),
+            max_tokens=cell.suite.max_tokens,
+            seed=seed_for(self.seed, cell.task.id, cell.number),
         )
 
 
@@ -64,21 +93,28 @@ def seed_for(seed: int, task: str, number: int) -> int:
     return int.from_bytes(digest[:4], "big") >> 1
 
 
+Judge = Callable[[Task, Answered, Scoring], Score]
+
+
 class Runner:
+    """At most `concurrency` questions are with the engine at once; meanwhile `judges` answers more may be judged."""
+
     def __init__(
         self,
         engine: Engine,
-        judge: Callable[[Task, Answered], Score],
+        judge: Judge,
         generations: Generations,
         beat: Beat,
         *,
         concurrency: int,
+        judges: int = 1,
     ) -> None:
         self._engine = engine
         self._judge = judge
         self._generations = generations
         self._beat = beat
-        self._concurrency = concurrency
+        self._asking = asyncio.Semaphore(concurrency)
+        self._workers = concurrency + judges
 
     async def run(self, plan: Plan, log: SampleLog) -> list[Sample]:
         """All samples of `plan`, in its order; those that `log` has are not asked again.
@@ -86,72 +122,70 @@ class Runner:
         Raises EngineDown or EngineRefused: then nothing is concluded. Raises Cancelled.
         """
         cells = list(plan.cells())
-        missing = [cell for cell in cells if _key(*cell) not in log.done]
+        missing = [cell for cell in cells if cell.key not in log.done]
         progress = _Eta(self._beat, len(cells), len(missing))
         queue = iter(missing)
-        askers = [
+        workers = [
             asyncio.create_task(self._work(queue, plan, log, progress))
-            for _ in range(min(self._concurrency, len(missing)))
+            for _ in range(min(self._workers, len(missing)))
         ]
         try:
-            await asyncio.gather(*askers)
+            await asyncio.gather(*workers)
         finally:
-            for asker in askers:
-                asker.cancel()
-            await asyncio.gather(*askers, return_exceptions=True)
-        return [log.done[_key(*cell)] for cell in cells]
+            for worker in workers:
+                worker.cancel()
+            await asyncio.gather(*workers, return_exceptions=True)
+        return [log.done[cell.key] for cell in cells]
 
-    async def _work(
-        self, queue: Iterator[tuple[Model, Task, int]], plan: Plan, log: SampleLog, progress: _Eta
-    ) -> None:
-        for model, task, number in queue:
+    async def _work(self, queue: Iterator[Cell], plan: Plan, log: SampleLog, progress: _Eta) -> None:
+        for cell in queue:
             self._beat.check()
-            sample = await self._sample(plan.question(model, task, number), model, task, number)
+            sample = await self._sample(plan.question(cell), cell)
             log.append(sample)
             progress.step(sample)
 
-    async def _sample(self, question: Question, model: Model, task: Task, number: int) -> Sample:
+    async def _sample(self, question: Question, cell: Cell) -> Sample:
         began = time.monotonic()
         try:
-            answered = await self._ask(question, model.digest)
-            score = await asyncio.to_thread(self._score, task, answered)
+            async with self._asking:
+                answered = await self._ask(question, cell.model.digest)
+            score = await asyncio.to_thread(self._score, cell, answered)
         except AnswerFailed as error:
             answered = Answered(text="")
             score = unscored(f"unscored: {error.message}", Outcome.INFRA_ERROR)
         return Sample(
-            role=model.role,
-            model=model.name,
-            task=task.id,
-            group=task.group,
-            category=task.category,
-            number=number,
+            role=cell.model.role,
+            model=cell.model.name,
+            suite=cell.suite.name,
+            task=cell.task.id,
+            group=cell.task.group,
+            category=cell.task.category,
+            is_canary=cell.task.canary,
+            number=cell.number,
             seed=question.seed,
-            prompt=task.prompt,
+            prompt=cell.task.prompt,
             answer=answered.text,
             finish_reason=answered.finish_reason,
             seconds=time.monotonic() - began,
             **dict(score),
         )
 
-    def _score(self, task: Task, answered: Answered) -> Score:
+    def _score(self, cell: Cell, answered: Answered) -> Score:
         try:
-            return self._judge(task, answered)
+            return self._judge(cell.task, answered, cell.suite.scoring)
         except Exception:
             # Hostile text that breaks the judge is our bug: counted as such, and no reason to lose the evaluation.
-            log.exception("judge.broke", task_id=task.id)
+            log.exception("judge.broke", task_id=cell.task.id)
             return unscored("unscored: the judge broke on this answer", Outcome.INFRA_ERROR)
 
     async def _ask(self, question: Question, digest: str | None) -> Answered:
         known = self._generations.get(question, digest)
         if known is not None:
             return known
+        self._beat.check()
         answered = await self._engine.ask(question)
         self._generations.put(question, digest, answered)
         return answered
-
-
-def _key(model: Model, task: Task, number: int) -> tuple[Role, str, int]:
-    return model.role, task.id, number
 
 
 class _Eta:
@@ -174,7 +208,7 @@ class _Eta:
         pace = (time.monotonic() - self._began) / self._done
         self._beat.progress(
             Progress(
-                message=f"judging {sample.model}",
+                message=f"judging {sample.model}" + (f" on {sample.suite}" if sample.suite else ""),
                 step=self._total - self._left,
                 of=self._total,
                 eta_s=pace * self._left,

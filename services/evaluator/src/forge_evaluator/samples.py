@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import tempfile
+import time
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
-from forge_common.contracts.scorecard import Outcome
+from forge_common.contracts.scorecard import Outcome, Scorecard
 from forge_evaluator.engine import Question
 from forge_evaluator.scorers import Answered
 from forge_evaluator.scorers.score import Parts
@@ -25,16 +27,30 @@ class Role(StrEnum):
     INCUMBENT = "incumbent"
 
 
+class Key(NamedTuple):
+    """Which answer a sample is."""
+
+    role: Role
+    suite: str
+    task: str
+    number: int
+
+
 class Sample(BaseModel):
-    """One answer and its score. `points=None` is unscored; `code` is what was extracted and run."""
+    """One answer and its score. `points=None` is unscored; `code` is what was extracted and run.
+
+    `suite` is empty for the domain's own benchmark, else the guarding domain that the task belongs to.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     role: Role
     model: str
+    suite: str = ""
     task: str
     group: str
     category: str
+    is_canary: bool = False
     number: int
     seed: int
     prompt: str
@@ -50,8 +66,15 @@ class Sample(BaseModel):
     seconds: float = 0.0
 
     @property
-    def key(self) -> tuple[Role, str, int]:
-        return self.role, self.task, self.number
+    def key(self) -> Key:
+        return Key(self.role, self.suite, self.task, self.number)
+
+    @property
+    def passed(self) -> bool | None:
+        """None where it was not judged, or where its kind of task has points and no pass mark."""
+        if self.points is None or self.outcome is None:
+            return None
+        return self.outcome is Outcome.PASSED
 
 
 class SampleLog:
@@ -76,6 +99,12 @@ class SampleLog:
         self._file.write(sample.model_dump_json() + "\n")
         self._file.flush()
         self.done[sample.key] = sample
+
+
+def conclude(path: Path, card: Scorecard) -> None:
+    """The log's last line. An evaluation that is resumed overlooks it: it is no sample."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps({"scorecard": card.model_dump(mode="json")}) + "\n")
 
 
 def _resume(path: Path, header: dict[str, JsonValue]) -> Iterator[Sample]:
@@ -127,13 +156,8 @@ class Generations:
 
     def put(self, question: Question, digest: str | None, answered: Answered) -> None:
         path = self._path(question, digest)
-        if path is None:
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent)
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(answered.model_dump_json())
-        Path(name).replace(path)
+        if path is not None:
+            write_whole(path, answered.model_dump_json().encode())
 
     def _path(self, question: Question, digest: str | None) -> Path | None:
         """Unknown weights have no address."""
@@ -144,3 +168,21 @@ class Generations:
         asked = question.model_dump(exclude={"model"}) | {"digest": digest, "run": run}
         name = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
         return self._folder / name[:2] / f"{name}.json"
+
+
+def forget(folder: Path, older_than_s: float) -> None:
+    """Cached files that nobody has written for so long; a cache that is read for years would fill the disk."""
+    oldest = time.time() - older_than_s
+    for path in folder.glob("??/*.json"):
+        with contextlib.suppress(OSError):  # another evaluation was quicker
+            if path.stat().st_mtime < oldest:
+                path.unlink()
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Whole or not at all, whoever is killed or writes the same at the same time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent)
+    with os.fdopen(handle, "wb") as file:
+        file.write(data)
+    Path(name).replace(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -13,11 +14,18 @@ from forge_evaluator.sandbox import probe
 
 
 class ModelServer:
-    """`answers[model][prompt]` is what a model says; `asked` notes every request; `fails(n)` may break the n-th."""
+    """`answers[model][prompt]` is what a model says; `asked` notes every request; `fails(n)` may break the n-th.
+
+    `probed` notes what was asked in Ollama's own dialect; `slow_s` is what an answer takes, `busiest` how many were
+    under way at once.
+    """
 
     def __init__(self):
         self.answers = {}
         self.asked = []
+        self.probed = []
+        self.slow_s = 0.0
+        self.busy = self.busiest = 0
         self.fails = lambda number: None
         self.lock = threading.Lock()
         owner = self
@@ -29,7 +37,19 @@ class ModelServer:
 
             def do_POST(self):
                 body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                if self.path == "/api/chat":
+                    owner.probed.append(body)
+                    text = owner.answers[body["model"]].get(body["messages"][-1]["content"], "")
+                    self.reply(
+                        200, {"message": {"role": "assistant", "content": text}, "done_reason": "stop"}
+                    )
+                    return
                 with owner.lock:
+                    owner.busy += 1
+                    owner.busiest = max(owner.busiest, owner.busy)
+                time.sleep(owner.slow_s)
+                with owner.lock:
+                    owner.busy -= 1
                     owner.asked.append(body)
                     status = owner.fails(len(owner.asked))
                 if status:

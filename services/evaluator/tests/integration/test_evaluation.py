@@ -133,11 +133,15 @@ def test_the_log_holds_every_sample_and_the_page_shows_flips_first(stage, better
     page = stage.artifacts.fetch(result.page.sha256).read_text()
 
     assert lines[0]["header"]["benchmark"] == result.scorecard.benchmark
-    assert len(lines) == 1 + 2 * 2 * 50
-    assert {line["code"] for line in lines[1:] if line["task"] == "c0"} == {"def add_0(x):\n    return x + 0"}
-    assert page.index("Gained (19)") < page.index("Unchanged (31)")
+    assert lines[0]["header"]["extractor"] == result.scorecard.extractor != ""
+    assert len(lines) == 1 + 2 * 2 * 50 + 1
+    samples = lines[1:-1]
+    assert {line["code"] for line in samples if line["task"] == "c0"} == {"def add_0(x):\n    return x + 0"}
+    assert lines[-1]["scorecard"] == result.scorecard.model_dump(mode="json")
+    assert "gained 19" in page
+    assert page.index("<span class=id>c29<") < page.index("<span class=id>c0<")
     assert "<script" not in page
-    assert "http" not in page
+    assert "://" not in page
 
 
 def test_an_equal_candidate_is_kept(stage, better, models):

@@ -25,7 +25,7 @@ def written(path, *samples, header=HEADER):
 
 def resumed(path, header=HEADER):
     with SampleLog(path, header) as log:
-        return sorted(task for _, task, _ in log.done)
+        return sorted(key.task for key in log.done)
 
 
 def test_a_second_attempt_finds_what_the_first_had_done(tmp_path):
