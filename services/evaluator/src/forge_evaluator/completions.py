@@ -20,7 +20,7 @@ from forge_evaluator import extract, stats
 from forge_evaluator.benchmarks import Benchmark, Task
 from forge_evaluator.imports.records import Fields, RecordFile, Unreadable, text
 from forge_evaluator.report import pair_up
-from forge_evaluator.samples import Role, Sample, SampleLog
+from forge_evaluator.samples import Key, Role, Sample, SampleLog
 from forge_evaluator.scorers import Answered, score
 from forge_evaluator.scorers.code import Runs
 
@@ -167,7 +167,7 @@ def judge(
         for number, answer in enumerate(answers.texts.get(task.id, ()))
     ]
     with SampleLog(judging.log / f"{key}.jsonl", header) as log:
-        missing = [cell for cell in cells if (Role.CANDIDATE, cell[0].id, cell[1]) not in log.done]
+        missing = [cell for cell in cells if _key(cell[0], cell[1]) not in log.done]
         with ThreadPoolExecutor(judging.threads) as threads:
             pending = [
                 threads.submit(judging.sample, task, answer, number, name) for task, number, answer in missing
@@ -178,7 +178,11 @@ def judge(
                     told(future.result(), done, len(cells))
             finally:
                 threads.shutdown(wait=True, cancel_futures=True)
-        return [log.done[Role.CANDIDATE, task.id, number] for task, number, _ in cells], log.path
+        return [log.done[_key(task, number)] for task, number, _ in cells], log.path
+
+
+def _key(task: Task, number: int) -> Key:
+    return Key(Role.CANDIDATE, "", task.id, number)
 
 
 def scorecard(
