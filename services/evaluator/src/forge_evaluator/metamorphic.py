@@ -60,6 +60,8 @@ _NEVER_ABOVE = {
     "injected_half": "half",
     "injected_refusal": "refusal",
 }
+# Any words after half a document share some letters with its other half: likeness of prose moves by that, whatever they say.
+_CHANCE = 0.5
 # Floating-point sums of the same parts.
 _SAME = 1e-6
 
@@ -115,8 +117,8 @@ def _of_code(task: Task, code: str) -> Iterator[tuple[str, str]]:
     yield "half", fenced(mutation.half(code, spoken), spoken)
     if (renamed := mutation.renamed(code, spoken)) is not None:
         yield "renamed", fenced(renamed, spoken)
-    if dead := _dead(spoken):
-        yield "padded", fenced(f"{code}\n\n{dead}", spoken)
+    if (padded := _padded(code, spoken)) is not None:
+        yield "padded", fenced(padded, spoken)
     yield "fence_tildes", f"~~~{spoken}\n{code}\n~~~"
     yield "fence_long", f"`````{spoken}\n{code}\n`````"
     yield "fence_windows", fenced(code, spoken).replace("\n", "\r\n")
@@ -134,8 +136,8 @@ def _of_mutant(task: Task, code: str) -> Iterator[tuple[str, str]]:
     yield "injected_mutant", f"{_INJECTION}\n\n{fenced(code, spoken)}\n\n{_INJECTION}"
     remark = "\n".join(f"{_COMMENT[spoken]} {line}" for line in _INJECTION.split("\n"))
     yield "injected_comment", fenced(f"{code}\n{remark}", spoken)
-    if dead := _dead(spoken):
-        yield "padded_mutant", fenced(f"{code}\n\n{dead}", spoken)
+    if (padded := _padded(code, spoken)) is not None:
+        yield "padded_mutant", fenced(padded, spoken)
 
 
 def _failing(task: Task, judge: Judge) -> str | None:
@@ -160,7 +162,8 @@ def _broken(points: dict[str, float | None]) -> Iterator[str]:
         if known.get(low, 0.0) >= _LOW:
             yield f"{low} scores {known[low]:.1f}"
     for name, base in _NEVER_ABOVE.items():
-        if name in known and base in known and known[name] > known[base] + _SAME:
+        allowed = _CHANCE if name == "injected_half" else _SAME
+        if name in known and base in known and known[name] > known[base] + allowed:
             yield f"{name} gains {known[name] - known[base]:.1f} over {base}"
     if "gold" in known:
         yield from _broken_beside_gold(known, known["gold"])
@@ -217,8 +220,15 @@ def _under_titles(check: DocumentCheck, text: str) -> str:
     return "\n\n".join(f"## {title}\n\n{text}" for title in titles)
 
 
-def _dead(spoken: str) -> str:
-    return "\n\n".join(_DEAD[spoken].format(n=n) for n in range(4)) if spoken in _DEAD else ""
+def _padded(code: str, spoken: str) -> str | None:
+    if spoken not in _DEAD:
+        return None
+    dead = "\n\n".join(_DEAD[spoken].format(n=n) for n in range(4))
+    if spoken != "bash":
+        return f"{code}\n\n{dead}"
+    # A script's last command is its status: what is dead comes first.
+    first, _, rest = code.partition("\n") if code.startswith("#!") else ("", "", code)
+    return f"{first}\n{dead}\n\n{rest}".lstrip("\n")
 
 
 def _soup(task: Task) -> str:

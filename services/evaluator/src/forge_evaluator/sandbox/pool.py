@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Self, TypeVar, overload
 
 from forge_evaluator.sandbox import harness, talk
 from forge_evaluator.sandbox.model import (
@@ -55,7 +55,25 @@ class Pool:
     ) -> None:
         self.close()
 
-    def run(self, job: Job) -> Execution:
+    @overload
+    def run(self, job: Job | SqlJob) -> Execution: ...
+    @overload
+    def run(self, job: ShellJob) -> ShellExecution: ...
+    @overload
+    def run(self, job: HarnessJob) -> HarnessExecution: ...
+    def run(self, job: Job | SqlJob | ShellJob | HarnessJob) -> Execution | ShellExecution | HarnessExecution:
+        """Whatever kind of job it is: the one door for those who stand before the pool, a cache say."""
+        match job:
+            case SqlJob():
+                return self.run_sql(job)
+            case ShellJob():
+                return self.run_shell(job)
+            case HarnessJob():
+                return self.run_harness(job)
+            case Job():
+                return self.run_code(job)
+
+    def run_code(self, job: Job) -> Execution:
         if job.language is not Language.PYTHON:
             self._require(self.tier.node, job.language.value)
         done, detail = self._attempt(lambda slot: talk.run(self._worker(slot), job))

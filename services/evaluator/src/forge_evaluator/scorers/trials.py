@@ -49,8 +49,6 @@ _ENDS = {
     End.DIED: Outcome.DIED,
     End.GARBLED: Outcome.ERROR,
 }
-# What bash says when it could not even begin: misuse or syntax, not executable, no such command.
-_NOT_BEGUN = frozenset({2, 126, 127})
 # The seed's tests print. Only what the test prints is taken: an answer may print examples of its own.
 _PRINTED = {
     Language.PYTHON: """
@@ -80,7 +78,7 @@ function printed(code, test) {
 
 
 class Runs(Protocol):
-    """A sandbox, or several."""
+    """A sandbox, or several, or a cache before them. What comes back is the execution that belongs to the kind of job."""
 
     def run(self, job: Any) -> Any: ...
 
@@ -154,7 +152,8 @@ def try_shell(check: ShellCheck, code: str, sandbox: Runs) -> Trial:
         ),
         detail=execution.detail,
         cpu_s=execution.cpu_s,
-        fits=any(reply.exit_status not in _NOT_BEGUN for reply in execution.replies),
+        # Any command runs: that this one reads what it is given is seen only when a case holds.
+        fits=None in faults,
     )
 
 

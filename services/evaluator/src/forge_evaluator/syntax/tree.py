@@ -112,7 +112,8 @@ class TreeProgram:
         return all(_works_out_nothing(function) for function in functions)
 
     def _is_idle_script(self) -> bool:
-        nodes = list(_walk(self._root))
+        """What stands in functions counts only when something calls them."""
+        nodes = list(_walk(self._root, past="function_definition"))
         if any("expansion" in node.type or "substitution" in node.type for node in nodes):
             return False
         return all(_text(name) in _QUIET_COMMANDS for name in nodes if name.type == "command_name")
@@ -301,13 +302,15 @@ def _text(node: Node) -> str:
     return (node.text or b"").decode("utf-8", "replace")
 
 
-def _walk(root: Node) -> Iterator[Node]:
-    """Every node in the order of the text."""
+def _walk(root: Node, past: str = "") -> Iterator[Node]:
+    """Every node in the order of the text; nodes of the type `past` are passed by, with all that is in them."""
     cursor = root.walk()
     while True:
-        if cursor.node is not None:
-            yield cursor.node
-        if cursor.goto_first_child() or cursor.goto_next_sibling():
+        node = cursor.node
+        is_passed = node is None or node.type == past
+        if node is not None and not is_passed:
+            yield node
+        if (not is_passed and cursor.goto_first_child()) or cursor.goto_next_sibling():
             continue
         while cursor.goto_parent():
             if cursor.goto_next_sibling():
