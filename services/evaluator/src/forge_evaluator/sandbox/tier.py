@@ -15,7 +15,7 @@ from forge_evaluator.sandbox.launch import Launch, node_program
 from forge_evaluator.sandbox.model import NoSandbox, SandboxLost, Walls
 
 _NOBODY = 65534
-_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc/ld.so.cache")
+_SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/alternatives")
 _DEVICES = ("/dev/null", "/dev/urandom")
 _SYSTEM_PYTHON = Path("/usr/bin/python3")
 
@@ -93,7 +93,7 @@ def _interpreters() -> Iterator[tuple[str, str]]:
 def _bubblewrap(bwrap: str, readable: tuple[str, ...]) -> tuple[str, ...]:
     binds: list[str] = []
     # Where a folder on the way is closed to others (a 0700 home), bubblewrap would close its copy too.
-    for parent in reversed(Path(readable[-1]).parents[:-1]):
+    for parent in (Path("/etc"), *reversed(Path(readable[-1]).parents[:-1])):
         binds += ["--perms", "0755", "--dir", str(parent)]
     for path in readable:
         link = Path(path)

