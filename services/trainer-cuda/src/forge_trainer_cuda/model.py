@@ -13,6 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig
 from forge_common.contracts.domain import TrainingRules
 from forge_common.weights.adapter import Adapter, Pair, trained_layers
 from forge_common.weights.checkpoint import Checkpoint
+from forge_trainer_cuda import packed
 
 # Every linear map of a decoder block: LoRA on all of them beat attention alone at equal rank.
 TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
@@ -23,7 +24,9 @@ def load_trainable(base: Path, rules: TrainingRules, device: str) -> PeftModel:
     """The frozen base with a fresh LoRA whose initial weights `rules.seed` fixes."""
     # bf16 is 13 times slower than f32 on CPUs without its instructions.
     dtype = torch.bfloat16 if device == "cuda" else torch.float32
-    model = _load(base, dtype, device, _nf4(dtype) if rules.method == "qlora" else None)
+    packed.register()
+    quantization = _nf4(dtype) if rules.method == "qlora" else None
+    model = _load(base, dtype, device, quantization, packed.ATTENTION)
     model.config.use_cache = False
     # Recomputing activations costs a third more time; only who needs 4-bit weights needs that memory as well.
     if rules.method == "qlora" and device == "cuda":
@@ -79,14 +82,20 @@ def _nf4(compute: torch.dtype) -> BitsAndBytesConfig:
     )
 
 
-def _load(base: Path, dtype: torch.dtype, device: str, quantization: BitsAndBytesConfig | None) -> Any:
+def _load(
+    base: Path,
+    dtype: torch.dtype,
+    device: str,
+    quantization: BitsAndBytesConfig | None,
+    attention: str = "sdpa",
+) -> Any:
     return AutoModelForCausalLM.from_pretrained(
         base,
         config=AutoConfig.from_pretrained(base),
         dtype=dtype,
         device_map=device,
         quantization_config=quantization,
-        attn_implementation="sdpa",
+        attn_implementation=attention,
         use_safetensors=True,
     )
 

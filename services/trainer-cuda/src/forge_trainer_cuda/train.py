@@ -11,7 +11,7 @@ import torch.nn.functional as F  # noqa: N812  its customary name
 from peft import PeftModel
 
 from forge_common.weights.adapter import trained_layers, write_adapter_folder
-from forge_common.weights.batches import BatchPlan, learning_rate, parts
+from forge_common.weights.batches import BatchPlan, learning_rate, packs
 from forge_common.weights.jobs import TrainOutcome
 from forge_common.weights.rows import TokenRow, training_rows
 from forge_common.weights.tokenizer import ChatTokenizer
@@ -27,6 +27,7 @@ from forge_common.weights.training import (
 from forge_trainer_cuda import resume
 from forge_trainer_cuda.jobs import TrainJob
 from forge_trainer_cuda.model import load_trainable, trained
+from forge_trainer_cuda.packed import pack
 
 
 def train(job: TrainJob, report: Reports) -> TrainOutcome:
@@ -64,7 +65,7 @@ def train(job: TrainJob, report: Reports) -> TrainOutcome:
             group["lr"] = learning_rate(step, rules, plan.steps)
         total = sum(rows[index].targets for index in batch)
         loss = 0.0
-        for part in parts(batch, lengths, job.max_tokens_at_once):
+        for part in packs(batch, lengths, job.max_tokens_at_once):
             # Every target weighs the same, however the batch is cut.
             share = target_loss(model, [rows[index] for index in part], job.device) / total
             share.backward()
@@ -87,19 +88,23 @@ def train(job: TrainJob, report: Reports) -> TrainOutcome:
 
 
 def target_loss(model: PeftModel, rows: Sequence[TokenRow], device: str) -> torch.Tensor:
-    """Summed cross-entropy of what the assistant wrote, in nats.
-
-    Logits are made only for those tokens: over all of them they would be the largest tensor by far.
-    """
-    width = max(len(row.tokens) for row in rows)
-    ids = _padded([row.tokens for row in rows], width, device)
-    attention = _padded([(1,) * len(row.tokens) for row in rows], width, device)
-    targets = _padded([row.loss_mask for row in rows], width, device).bool()[:, 1:]
+    """Summed cross-entropy of what the assistant wrote, in nats; the same as of each row by itself."""
+    packed = pack(rows, device)
     causal = model.get_base_model()
     with torch.autocast(device, dtype=torch.bfloat16, enabled=device == "cuda"):
-        hidden = causal.model(input_ids=ids, attention_mask=attention).last_hidden_state
-        logits = causal.lm_head(hidden[:, :-1][targets])
-    return F.cross_entropy(logits.float(), ids[:, 1:][targets], reduction="sum")
+        hidden = causal.model(
+            input_ids=packed.ids,
+            position_ids=packed.positions,
+            bounds=packed.bounds,
+            longest=packed.longest,
+        ).last_hidden_state
+    head = causal.lm_head.weight
+    # Logits only of what is learned, and in pieces where even these would be the largest tensor by far.
+    wanted, labels = hidden[packed.targets], packed.labels[packed.targets]
+    in_pieces = torch.nn.LinearCrossEntropyOptions() if len(wanted) >= head.shape[1] < head.shape[0] else None
+    return F.linear_cross_entropy(
+        wanted.to(head.dtype), head, labels, reduction="sum", options=in_pieces
+    ).float()
 
 
 def evaluate(model: PeftModel, rows: Sequence[TokenRow], job: TrainJob) -> float | None:
@@ -110,7 +115,7 @@ def evaluate(model: PeftModel, rows: Sequence[TokenRow], job: TrainJob) -> float
     lengths = [len(row.tokens) for row in rows]
     total = 0.0
     with torch.no_grad():
-        for part in parts(range(len(rows)), lengths, job.max_tokens_at_once):
+        for part in packs(range(len(rows)), lengths, job.max_tokens_at_once):
             total += target_loss(model, [rows[index] for index in part], job.device).item()
     model.train()
     return total / sum(row.targets for row in rows)
@@ -131,8 +136,3 @@ def _keep(model: PeftModel, job: TrainJob) -> None:
     layers = trained_layers(job.rules, int(model.config.num_hidden_layers))
     write_adapter_folder(aside, trained(model, job.rules), base_name=job.base_name, layers=layers)
     resume.swap(aside, best)
-
-
-def _padded(rows: Sequence[Sequence[int]], width: int, device: str) -> torch.Tensor:
-    # Padding is never looked at: it is masked out and stands behind everything that counts.
-    return torch.tensor([[*row, *([0] * (width - len(row)))] for row in rows], device=device)

@@ -46,6 +46,26 @@ class BatchPlan:
         return batches
 
 
+def packs(rows: Sequence[int], lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
+    """Rows for as few sequences of at most `max_tokens` tokens as can be had; a longer row is one by itself.
+
+    Best-fit decreasing: no more than 11/9 of the fewest and six ninths of one (Johnson 1974). For trainers that pack;
+    `parts` is for those that pad.
+    """
+    packed: list[list[int]] = []
+    room: list[int] = []
+    for row in sorted(rows, key=lambda row: (-lengths[row], row)):
+        fitting = [i for i, left in enumerate(room) if left >= lengths[row]]
+        if fitting:
+            best = min(fitting, key=room.__getitem__)
+            packed[best].append(row)
+            room[best] -= lengths[row]
+        else:
+            packed.append([row])
+            room.append(max_tokens - lengths[row])
+    return packed
+
+
 def parts(rows: Sequence[int], lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
     """Cut a batch into parts of at most `max_tokens` tokens after padding; a longer row is a part of its own."""
     cut: list[list[int]] = []

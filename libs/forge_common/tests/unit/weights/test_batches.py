@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import pytest
 
 from forge_common.contracts.domain import TrainingRules
-from forge_common.weights.batches import BatchPlan, learning_rate, parts
+from forge_common.weights.batches import BatchPlan, learning_rate, packs, parts
 
 LENGTHS = [(7 * i) % 50 + 1 for i in range(103)]
 
@@ -67,6 +68,20 @@ def test_parts_hold_every_row_once_within_the_limit():
 
 def test_a_row_longer_than_the_limit_is_a_part_of_its_own():
     assert parts([0, 1, 2], [500, 3, 4], 100) == [[1, 2], [0]]
+
+
+def test_packs_hold_every_row_once_within_the_limit_and_waste_little():
+    rows = list(range(40))
+
+    packed = packs(rows, LENGTHS, 100)
+
+    assert sorted(itertools.chain(*packed)) == rows
+    assert all(sum(LENGTHS[i] for i in pack) <= 100 for pack in packed)
+    assert len(packed) <= math.ceil(11 / 9 * sum(LENGTHS) / 100) + 1
+
+
+def test_a_row_longer_than_a_pack_is_one_by_itself():
+    assert packs([0, 1, 2], [500, 3, 4], 100) == [[0], [2, 1]]
 
 
 def test_the_learning_rate_warms_up_and_decays_to_a_twentieth():

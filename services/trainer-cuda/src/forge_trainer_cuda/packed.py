@@ -1,0 +1,104 @@
+"""Rows back to back in one sequence, so that linear layers see no padding; attention keeps every row to itself.
+
+On a card attention is torch's variable-length kernel; elsewhere the rows are laid side by side for it alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812  its customary name
+from transformers import AttentionInterface, AttentionMaskInterface
+
+from forge_common.weights.rows import TokenRow
+
+ATTENTION = "forge_packed"
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """N tokens of B rows: ids, positions and targets (1, N); `bounds` (B + 1,) int32 is where the rows begin and end.
+
+    `targets[i]` says that token `i + 1` was written by the assistant, in the same row.
+    """
+
+    ids: torch.Tensor
+    positions: torch.Tensor
+    targets: torch.Tensor
+    labels: torch.Tensor
+    bounds: torch.Tensor
+    longest: int
+
+
+def pack(rows: Sequence[TokenRow], device: str) -> Packed:
+    """Positions restart with every row."""
+    lengths = [len(row.tokens) for row in rows]
+    tokens = [token for row in rows for token in row.tokens]
+    # What follows a row's last token belongs to somebody else.
+    learned = [flag for row in rows for flag in (*row.loss_mask[1:], False)]
+    positions = [place for length in lengths for place in range(length)]
+    starts = [0]
+    for length in lengths:
+        starts.append(starts[-1] + length)
+    ids = torch.tensor([tokens], device=device)
+    return Packed(
+        ids=ids,
+        positions=torch.tensor([positions], device=device),
+        targets=torch.tensor([learned], device=device),
+        labels=ids.roll(-1, dims=1),
+        bounds=torch.tensor(starts, dtype=torch.int32, device=device),
+        longest=max(lengths),
+    )
+
+
+def attend(
+    module: torch.nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    *,
+    bounds: torch.Tensor,
+    longest: int,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    **_: Any,
+) -> tuple[torch.Tensor, None]:
+    """The attention of transformers' models: query (1, H, N, D), key and value (1, H_kv, N, D) → (1, N, H, D)."""
+    del module, attention_mask, dropout  # bounds say all that a mask would; adapters train without dropout
+    rows = [tensor[0].transpose(0, 1) for tensor in (query, key, value)]  # (N, H, D)
+    if query.is_cuda:
+        from torch.nn.attention.varlen import varlen_attn
+
+        out = varlen_attn(
+            *rows, bounds, bounds, longest, longest, window_size=(-1, 0), scale=scaling, enable_gqa=True
+        )
+    else:
+        out = _side_by_side(rows, bounds, longest, scaling)
+    return out.unsqueeze(0), None
+
+
+def _side_by_side(
+    rows: list[torch.Tensor], bounds: torch.Tensor, longest: int, scaling: float | None
+) -> torch.Tensor:
+    """Each row padded to the longest on its right, where a causal model's tokens never look."""
+    lengths = (bounds[1:] - bounds[:-1]).long()
+    is_there = torch.arange(longest, device=bounds.device) < lengths[:, None]  # (B, longest)
+    query, key, value = (_padded(tensor, is_there) for tensor in rows)
+    out = F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=scaling, enable_gqa=True)
+    return out.transpose(1, 2)[is_there]
+
+
+def _padded(tensor: torch.Tensor, is_there: torch.Tensor) -> torch.Tensor:
+    """(N, H, D) → (B, H, longest, D)."""
+    room = tensor.new_zeros(*is_there.shape, *tensor.shape[1:])
+    return room.masked_scatter(is_there[..., None, None], tensor).transpose(1, 2)
+
+
+def register() -> None:
+    """Make `attn_implementation="forge_packed"` known; it needs no mask."""
+    AttentionInterface.register(ATTENTION, attend)
+    AttentionMaskInterface.register(ATTENTION, lambda *_, **__: None)
