@@ -13,6 +13,7 @@ from forge_evaluator.gate import Pair
 from forge_evaluator.samples import Role, Sample
 
 _MAX_SHOWN = 20_000
+_SHARES = "In a line: the share of answers that passed, or points of 100 where a task has no pass mark."
 _FLAGS = {-1: ("lost", "bad"), 1: ("gained", "good"), 0: ("same", "dim")}
 
 
@@ -70,7 +71,7 @@ def section(card: Scorecard, tasks: Sequence[Shown]) -> str:
         f"{card.incumbent} on the left, {card.candidate} on the right" if card.incumbent else card.candidate
     )
     return (
-        f"<h2>Task by task</h2><p class=dim>{escape(sides)}. Shares are answers passed, then points of 100.</p>"
+        f"<h2>Task by task</h2><p class=dim>{escape(sides)}. {_SHARES}</p>"
         f"{_by_change(tasks)}{_by_category(tasks, categories)}{listed}"
     )
 

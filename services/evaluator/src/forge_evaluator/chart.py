@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
@@ -9,7 +10,7 @@ from html import escape
 from forge_common.contracts.scorecard import Figure
 
 _ROW, _LEFT, _WIDTH, _RIGHT = 26, 190, 460, 150
-_TICKS = 4
+_STEPS, _TICKS = (1, 2, 5, 10, 20, 50, 100), 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,18 +54,18 @@ class _Scale:
     def x(self, points: float) -> str:
         return f"{_LEFT + _WIDTH * (points - self.low) / (self.high - self.low):.1f}"
 
-    def ticks(self) -> list[float]:
-        step = max(1, round((self.high - self.low) / _TICKS))
-        first = int(self.low // step) + 1
-        return [step * number for number in range(first, int(self.high // step) + 1)]
+    def ticks(self) -> list[int]:
+        step = next(step for step in _STEPS if (self.high - self.low) / step <= _TICKS)
+        first = math.ceil(self.low / step)
+        return [step * number for number in range(first, math.floor(self.high / step) + 1)]
 
 
 def _axis(scale: _Scale, rows: int) -> str:
     bottom = _ROW * rows + 6
     lines = "".join(
         f'<line class="{"zero" if tick == 0 else "grid"}" x1="{scale.x(tick)}" x2="{scale.x(tick)}" y1="0" y2="{bottom}"/>'
-        f'<text class="tick" x="{scale.x(tick)}" y="{bottom + 16}" text-anchor="middle">{tick:+d}</text>'
-        for tick in map(int, scale.ticks())
+        f'<text class="tick" x="{scale.x(tick)}" y="{bottom + 16}" text-anchor="middle">{f"{tick:+d}" if tick else 0}</text>'
+        for tick in scale.ticks()
     )
     name = f'<text class="tick" x="{_LEFT + _WIDTH + 12}" y="{bottom + 16}">points, 95 % interval</text>'
     return lines + name
@@ -74,7 +75,7 @@ def _row(row: Row, number: int, scale: _Scale) -> str:
     figure = row.difference
     assert figure.mean is not None
     y = _ROW * number + _ROW / 2
-    kind = "bad" if row.is_harmed or figure.mean < 0 else "good"
+    kind = _kind(row)
     name = row.name if len(row.name) <= 26 else row.name[:25] + "…"
     parts = [f'<text x="{_LEFT - 12}" y="{y + 4}" text-anchor="end">{escape(name)}</text>']
     said = f"{figure.mean:+.1f}"
@@ -89,3 +90,11 @@ def _row(row: Row, number: int, scale: _Scale) -> str:
     parts.append(f'<circle class="{kind}" cx="{scale.x(figure.mean)}" cy="{y}" r="5"/>')
     parts.append(f'<text class="said" x="{_LEFT + _WIDTH + 12}" y="{y + 4}">{said}</text>')
     return "".join(parts)
+
+
+def _kind(row: Row) -> str:
+    """Coloured only where the interval leaves zero out: anything else may be chance."""
+    figure = row.difference
+    if row.is_harmed or (figure.high is not None and figure.high < 0):
+        return "bad"
+    return "good" if figure.low is not None and figure.low > 0 else "unsure"

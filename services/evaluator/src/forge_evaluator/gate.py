@@ -89,7 +89,7 @@ def decide(pairs: Sequence[Pair], rules: GateRules, facts: Facts) -> Decision:
     alpha = rules.alpha_for(facts.judged_before)
     differences = _differences(deciding(pairs, rules))
     harms = list(harm(pairs, rules, facts.guards))
-    settled = _lacking(differences, rules, facts) or _losing(pairs, harms)
+    settled = _lacking(differences, rules, facts) or _losing(pairs, harms, differences, facts)
     verdict, reasons = settled or _compare(differences, rules, alpha, facts)
     more = _more(differences, alpha) if not settled and verdict is Verdict.INCONCLUSIVE else None
     return Decision(
@@ -154,13 +154,20 @@ def _lacking(differences: list[float], rules: GateRules, facts: Facts) -> tuple[
     return None
 
 
-def _losing(pairs: Sequence[Pair], harms: Sequence[Harm]) -> tuple[Verdict, list[str]] | None:
+def _losing(
+    pairs: Sequence[Pair], harms: Sequence[Harm], differences: list[float], facts: Facts
+) -> tuple[Verdict, list[str]] | None:
     """What no gain makes up for."""
     reasons = [
         f"the canary {pair.task!r} newly fails" for pair in pairs if pair.is_canary and pair.newly_fails
     ]
     reasons += [one.words for one in harms]
-    return (Verdict.KEEP, reasons) if reasons else None
+    return (Verdict.KEEP, [*reasons, _said(differences, facts)]) if reasons else None
+
+
+def _said(differences: list[float], facts: Facts) -> str:
+    gain = fmean(differences)
+    return f"over {len(differences)} tasks the candidate scores {gain:+.1f} points against {facts.against}"
 
 
 def _compare(
@@ -169,7 +176,7 @@ def _compare(
     gain = fmean(differences)
     bound = stats.lower_bound(differences, alpha)
     assert bound is not None  # min_tasks is two or more
-    said = f"over {len(differences)} tasks the candidate scores {gain:+.1f} points against {facts.against}"
+    said = _said(differences, facts)
     if gain <= 0:
         return Verdict.KEEP, [f"{said}: it is not better"]
     if gain < rules.min_gain:
@@ -178,7 +185,7 @@ def _compare(
         return Verdict.INCONCLUSIVE, [f"{said}, which chance explains as well (lower bound {bound:+.1f})"]
     return Verdict.PROMOTE, [
         f"{said}; with {sureness(alpha)} confidence the true gain is above {bound:.1f}",
-        f"nothing else lost {rules.max_group_drop:g} points or more on evidence",
+        f"no category and no other domain lost {rules.max_group_drop:g} points or more on evidence",
     ]
 
 

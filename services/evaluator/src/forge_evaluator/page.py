@@ -26,11 +26,11 @@ ul.why{margin:.3rem 0 1rem;padding-left:1.2rem}
 svg{width:100%;max-width:800px;height:auto;font:13px system-ui,sans-serif}svg text{fill:currentColor}
 svg .grid{stroke:var(--line)}svg .zero{stroke:currentColor;stroke-width:1.5}svg .tick{font-size:11px;opacity:.7}
 svg .reach{stroke-width:4;stroke-linecap:round;opacity:.45}svg .bound{stroke:currentColor;stroke-width:2}
-svg .good{stroke:var(--good);fill:var(--good)}svg .bad{stroke:var(--bad);fill:var(--bad)}svg .said{font-size:12px}
+svg .unsure{stroke:#8c959f;fill:#8c959f}svg .good{stroke:var(--good);fill:var(--good)}svg .bad{stroke:var(--bad);fill:var(--bad)}svg .said{font-size:12px}
 table{border-collapse:collapse;margin:.5rem 0 1rem;font-variant-numeric:tabular-nums}
 td,th{border-bottom:1px solid var(--line);padding:.25rem .8rem;text-align:right;font-weight:400}
 th{opacity:.75;font-size:.9em}td:first-child,th:first-child{text-align:left;padding-left:0}
-.wide{overflow-x:auto}
+.wide{overflow-x:auto}.row{display:flex;flex-wrap:wrap;gap:0 4rem}
 .good{color:var(--good)}.bad{color:var(--bad)}.mid{color:var(--mid)}small,.dim{opacity:.72}
 fieldset{border:0;margin:.2rem 0;padding:0;display:flex;flex-wrap:wrap;gap:.35rem;align-items:center}
 fieldset input{position:absolute;opacity:0}
@@ -57,10 +57,8 @@ def render(card: Scorecard, samples: Sequence[Sample]) -> str:
             _head(card),
             _tiles(card),
             _chart(card),
-            _table("By category", card.overall, card.categories or card.groups),
-            _guards(card),
-            _passes(card),
-            _outcomes(card),
+            _table(card),
+            f"<div class=row>{_guards(card)}{_passes(card)}{_outcomes(card)}</div>",
             _inputs(card),
             answers.section(card, tasks),
         )
@@ -95,7 +93,7 @@ def _tiles(card: Scorecard) -> str:
         (_mean(overall.candidate), f"candidate, of 100 {_reach(overall.candidate)}"),
         (_mean(overall.incumbent), f"{_other(card)} {_reach(overall.incumbent)}"),
         (_mean(gain, sign=True), f"difference {_reach(gain, sign=True)}"),
-        (f"{len(card.gained)} / {len(card.lost)}", "tasks gained / lost"),
+        (f"{len(card.gained)} / {len(card.lost)}", "tasks done better / worse"),
         (str(overall.candidate.n), f"tasks scored, {card.samples} × each"),
     ]
     if card.canaries:
@@ -130,10 +128,11 @@ def _chart(card: Scorecard) -> str:
     return f"<h2>Difference, candidate minus {escape(_other(card))}</h2>{drawn}<br>{bound}"
 
 
-def _table(heading: str, overall: GroupScore, groups: Sequence[GroupScore]) -> str:
-    head = ("", "n", "other", "± se", "candidate", "± se", "difference", "± se", "95 % interval")
-    rows = [_row(group) for group in (overall, *groups)]
-    return f"<h2>{escape(heading)}</h2>{_grid(head, rows)}"
+def _table(card: Scorecard) -> str:
+    theirs, ours = _short(card.incumbent), _short(card.candidate)
+    head = ("", "n", theirs, "± se", ours, "± se", "difference", "± se", "95 % interval")
+    rows = [_row(group) for group in (card.overall, *(card.categories or card.groups))]
+    return _section("By category, points of 100", _grid(head, rows))
 
 
 def _row(group: GroupScore) -> list[str]:
@@ -154,7 +153,7 @@ def _row(group: GroupScore) -> list[str]:
 def _guards(card: Scorecard) -> str:
     if not card.guards:
         return ""
-    head = ("other domain", "n", "other", "candidate", "difference", "95 % interval", "")
+    head = ("domain", "n", _short(card.incumbent), _short(card.candidate), "difference", "95 % interval", "")
     rows = [
         [
             guard.domain,
@@ -167,13 +166,13 @@ def _guards(card: Scorecard) -> str:
         ]
         for guard in card.guards
     ]
-    return f"<h2>What it must not forget</h2>{_grid(head, rows)}"
+    return _section("What it must not forget", _grid(head, rows))
 
 
 def _passes(card: Scorecard) -> str:
     if not card.pass_rates:
         return ""
-    head = ("", "n", "other", "95 % interval", "candidate", "95 % interval")
+    head = ("", "n", _short(card.incumbent), "95 % interval", _short(card.candidate), "95 % interval")
     rows = [
         [
             f"pass@{rate.k}",
@@ -185,7 +184,7 @@ def _passes(card: Scorecard) -> str:
         ]
         for rate in card.pass_rates
     ]
-    return f"<h2>Tasks passed, of 100</h2>{_grid(head, rows)}"
+    return _section("Tasks passed, of 100", _grid(head, rows))
 
 
 def _outcomes(card: Scorecard) -> str:
@@ -194,7 +193,9 @@ def _outcomes(card: Scorecard) -> str:
         [name.replace("_", " "), str(card.incumbent_outcomes.get(name, 0)), str(card.outcomes.get(name, 0))]
         for name in names
     ]
-    return f"<h2>How the answers ended</h2>{_grid(('', 'other', 'candidate'), rows)}"
+    return _section(
+        "How the answers ended", _grid(("", _short(card.incumbent), _short(card.candidate)), rows)
+    )
 
 
 def _inputs(card: Scorecard) -> str:
@@ -228,6 +229,15 @@ def _grid(head: Sequence[str] | None, rows: Iterable[Sequence[str]]) -> str:
     top = "<tr>" + "".join(f"<th>{escape(name)}" for name in head) if head else ""
     body = "".join("<tr>" + "".join(f"<td>{escape(cell)}" for cell in row) for row in rows)
     return f"<div class=wide><table>{top}{body}</table></div>"
+
+
+def _section(heading: str, content: str) -> str:
+    return f"<section><h2>{escape(heading)}</h2>{content}</section>"
+
+
+def _short(model: str | None) -> str:
+    """`v8` of `engie-coder:v8`."""
+    return "–" if model is None else model.rpartition(":")[2]
 
 
 def _other(card: Scorecard) -> str:
