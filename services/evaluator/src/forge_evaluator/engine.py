@@ -1,7 +1,7 @@
 """Asking the engine: one chat completion at a time, and a model's digest. Says who is to blame for a failure.
 
 An engine that does not answer is DependencyDown and ends the evaluation; one that refuses the request is EngineRefused;
-one that breaks on a single answer is AnswerFailed, which costs that sample only.
+one that breaks on a single answer, or is there and does not get it done, is AnswerFailed, which costs that sample only.
 """
 
 from __future__ import annotations
@@ -110,13 +110,30 @@ class Engine:
             )
         return known[name]
 
+    async def _is_there(self) -> bool:
+        try:
+            await self._http.get("/api/version", timeout=5.0)
+        except httpx2.TransportError:
+            return False
+        return True
+
     async def _request(self, method: str, path: str, body: dict[str, JsonValue] | None) -> httpx2.Response:
-        """Try again while the engine is away or broken; a reply that is broken twice is returned, silence raises EngineDown."""
+        """Try again while the engine is away or broken; a reply that is broken twice is returned, silence raises EngineDown.
+
+        Raises AnswerFailed when the answer alone does not come: the engine is slow, or this question never ends.
+        """
         broken: httpx2.Response | None = None
+        late = 0
         for pause in (*self._pauses_s, None):
             try:
                 response = await self._http.request(method, path, json=body)
             except httpx2.TransportError as error:
+                late += isinstance(error, httpx2.ReadTimeout)
+                if late > 1 and await self._is_there():
+                    seconds = self._http.timeout.read
+                    raise AnswerFailed(
+                        f"the engine is there, but gave no answer within {seconds} s"
+                    ) from error
                 trouble = f"{type(error).__name__}: {error}"
             else:
                 is_away = response.status_code in _AWAY

@@ -125,6 +125,7 @@ async def _collect(
 ) -> tuple[Plan, list[Sample], Path]:
     settings = evaluation.settings
     forget(settings.work / "generations", _KEPT_S)
+    forget(settings.work / "runs", _KEPT_S, "*.jsonl")
 
     def judge(task: Task, answered: Answered, scoring: Scoring) -> Score:
         return score(task, answered, scoring, sandbox)

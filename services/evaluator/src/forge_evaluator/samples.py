@@ -170,10 +170,10 @@ class Generations:
         return self._folder / name[:2] / f"{name}.json"
 
 
-def forget(folder: Path, older_than_s: float) -> None:
-    """Cached files that nobody has written for so long; a cache that is read for years would fill the disk."""
+def forget(folder: Path, older_than_s: float, pattern: str = "??/*.json") -> None:
+    """Files that nobody has written for so long; kept for ever, they would fill the disk."""
     oldest = time.time() - older_than_s
-    for path in folder.glob("??/*.json"):
+    for path in folder.glob(pattern):
         with contextlib.suppress(OSError):  # another evaluation was quicker
             if path.stat().st_mtime < oldest:
                 path.unlink()

@@ -16,7 +16,7 @@ from forge_evaluator.sandbox import probe
 class ModelServer:
     """`answers[model][prompt]` is what a model says; `asked` notes every request; `fails(n)` may break the n-th.
 
-    `probed` notes what was asked in Ollama's own dialect; `slow_s` is what an answer takes, `busiest` how many were
+    `probed` notes what was asked in Ollama's own dialect; `slow_s` and `pauses(body)` are what an answer takes, `busiest` how many were
     under way at once.
     """
 
@@ -25,6 +25,7 @@ class ModelServer:
         self.asked = []
         self.probed = []
         self.slow_s = 0.0
+        self.pauses = lambda body: 0.0
         self.busy = self.busiest = 0
         self.fails = lambda number: None
         self.lock = threading.Lock()
@@ -47,7 +48,7 @@ class ModelServer:
                 with owner.lock:
                     owner.busy += 1
                     owner.busiest = max(owner.busiest, owner.busy)
-                time.sleep(owner.slow_s)
+                time.sleep(owner.slow_s + owner.pauses(body))
                 with owner.lock:
                     owner.busy -= 1
                     owner.asked.append(body)

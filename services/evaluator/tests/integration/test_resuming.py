@@ -279,6 +279,18 @@ def test_a_build_server_reads_the_report_and_sees_what_was_lost(place, models):
     assert failed["c3"] is None
 
 
+def test_an_engine_that_is_there_but_too_slow_for_one_answer_costs_that_answer(place, models):
+    place.settings = place.settings.model_copy(update={"answer_timeout_s": 0.3})
+    slow = "add 3"
+    models.pauses = lambda body: 2.0 if body["messages"][-1]["content"] == slow else 0.0
+
+    card = place.run().scorecard
+
+    assert card.outcomes == {"passed": 2 * SIZE - 2, "infra_error": 2}
+    assert card.verdict is Verdict.INCONCLUSIVE
+    assert card.overall.candidate.n == SIZE - 1
+
+
 def test_an_engine_that_dies_in_the_middle_leaves_no_score(place, models):
     models.fails = lambda number: 503 if number > 10 else None
 
