@@ -299,7 +299,10 @@ def _sample(candidate: Candidate, own: str | None) -> Sample:
     if candidate.corrected:
         answer = Message(role="assistant", content=candidate.corrected)
     row = DatasetRow(
-        messages=(*exchange.messages, answer), source=exchange.id, group=exchange.task_type or "domain"
+        messages=(*exchange.messages, answer),
+        source=exchange.id,
+        group=exchange.task_type or "domain",
+        tools=exchange.tools,
     )
     prompt = next((m.text() for m in reversed(exchange.messages) if m.role == "user"), "")
     is_own = candidate.thumb != 1 and not candidate.corrected and _is_own(exchange, own)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from forge_common.contracts.base import ArtifactRef, Contract, Payload
 from forge_common.contracts.exchange import Message
@@ -15,6 +15,20 @@ class DatasetRow(Contract):
     source: str
     """Id of the exchange that the row was made from, or of the imported line."""
     group: str = "domain"
+    # What the assistant could call, as it was offered: OpenAI's form.
+    tools: tuple[dict[str, JsonValue], ...] | None = None
+
+
+class PreferenceRow(Contract):
+    """One line of `preferences.jsonl`: two answers to the same conversation, of which `chosen` is the better one."""
+
+    messages: tuple[Message, ...] = Field(min_length=1)
+    chosen: Message
+    rejected: Message
+    source: str
+    """Id of the exchange that the better answer came from."""
+    group: str = "domain"
+    tools: tuple[dict[str, JsonValue], ...] | None = None
 
 
 class FilterCount(Contract):
@@ -44,6 +58,8 @@ class DatasetManifest(Payload):
     valid: ArtifactRef
     train_rows: int
     valid_rows: int
+    preferences: ArtifactRef | None = None
+    preference_rows: int = 0
     seen: int
     dropped: tuple[FilterCount, ...] = ()
     conversations: int = 0

@@ -113,17 +113,35 @@ class EvalRules(Contract):
     guard_tasks: int = Field(default=40, ge=0)
 
 
+class DpoRules(Contract):
+    """Direct preference optimisation on top of SFT (Rafailov 2023), where the dataset has preference rows."""
+
+    # How far the policy may move from where SFT left it: larger holds it closer.
+    beta: float = Field(default=0.1, gt=0)
+    epochs: float = Field(default=1.0, gt=0)
+    learning_rate: float = Field(default=5e-6, gt=0)
+    batch_size: int = Field(default=8, ge=1)
+    # Fewer pairs than this are left alone.
+    min_pairs: int = Field(default=16, ge=1)
+
+
 class TrainingRules(Contract):
     """Field meanings are the same on every trainer; `alpha / rank` is the scale of the update (mlx-lm's `scale`)."""
 
-    method: Literal["lora", "qlora"] = "lora"
+    method: Literal["lora", "qlora", "dora"] = "lora"
     rank: int = Field(default=16, ge=1, le=512)
     alpha: float = Field(default=32.0, gt=0)
+    # Which linear maps of a block get an adapter, e.g. `q_proj`; none named means all of them.
+    targets: tuple[str, ...] = ()
     epochs: float = Field(default=3.0, gt=0)
     # The seed's fixed step count; when given it wins over `epochs`.
     iterations: int | None = Field(default=None, ge=1)
     batch_size: int = Field(default=16, ge=1)
+    # When given, a step takes rows of so many tokens, and `batch_size` is the most rows that it takes.
+    batch_tokens: int | None = Field(default=None, ge=32)
     learning_rate: float = Field(default=2e-4, gt=0)
+    # After the warm-up, down to a twentieth of the rate.
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
     # Adapters go on the last `num_layers` transformer blocks; None means all.
     num_layers: int | None = Field(default=None, ge=1)
     max_seq_length: int = Field(default=4096, ge=32)
@@ -133,6 +151,14 @@ class TrainingRules(Contract):
     # Evaluations without a better validation loss before training stops.
     patience: int = Field(default=5, ge=1)
     seed: int = 1
+    # Training ends in order once it has taken so long, with the best checkpoint so far.
+    max_seconds: float | None = Field(default=None, gt=0)
+    # `live` goes on from the live version's adapter instead of from a fresh one.
+    start_from: Literal["base", "live"] = "base"
+    # Rows of the parent's dataset among those of this one, as a share of the latter: against forgetting.
+    replay: float = Field(default=0.0, ge=0, le=1)
+    # None: preference rows are not trained on.
+    dpo: DpoRules | None = None
 
 
 class OllamaRules(Contract):

@@ -47,12 +47,17 @@ class PrepareResult(Contract):
 
 
 class TrainRequest(Contract):
-    """Hyperparameters are in `domain.training`, the system prompt in `domain.system_prompt`."""
+    """Hyperparameters are in `domain.training`, the system prompt in `domain.system_prompt`.
+
+    `parent` is the adapter to go on from, `replay` the dataset that some rows are taken from as well.
+    """
 
     kind: Literal["train"] = "train"
     domain: DomainDocument
     dataset: Sha256
     base: BaseModelRef
+    parent: Sha256 | None = None
+    replay: Sha256 | None = None
 
 
 class CurvePoint(Contract):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from collections.abc import Iterator, Sequence
@@ -10,40 +11,63 @@ from forge_common.contracts.domain import TrainingRules
 
 # Rows of similar length share a batch when drawn from a window of so many batches: wider pads less but mixes less.
 WINDOW = 16
+# Of the peak rate: what the last steps still learn with.
+FLOOR = 0.05
 
 
 class BatchPlan:
-    """Every row once per epoch, in batches of rows of similar length, in an order that `seed` and the epoch fix."""
+    """Every row once per epoch, in batches of rows of similar length, in an order that `seed` and the epoch fix.
+
+    A batch has at most `batch_size` rows and, where the rules say so, `batch_tokens` tokens; a longer row is one by itself.
+    """
 
     def __init__(self, lengths: Sequence[int], rules: TrainingRules) -> None:
-        self._lengths = lengths
-        self._size = rules.batch_size
-        self._seed = rules.seed
-        self.per_epoch = math.ceil(len(lengths) / rules.batch_size)
+        self._lengths, self._rules = lengths, rules
         # A fixed step count is the seed document's way and wins over epochs.
-        self.steps = rules.iterations or math.ceil(rules.epochs * self.per_epoch)
+        self.steps = rules.iterations or self._steps_of(rules.epochs)
 
     def batches(self, start: int) -> Iterator[tuple[int, list[int]]]:
         """Steps from `start` (0 is the first) to the last, each with the indices of its rows."""
-        for epoch in range(start // self.per_epoch, math.ceil(self.steps / self.per_epoch)):
-            for place, rows in enumerate(self._epoch(epoch)):
-                step = epoch * self.per_epoch + place
-                if start <= step < self.steps:
+        step = 0
+        for epoch in itertools.count():
+            for rows in self._epoch(epoch):
+                if step == self.steps:
+                    return
+                if step >= start:
                     yield step, rows
+                step += 1
+
+    def _steps_of(self, epochs: float) -> int:
+        whole = sum(len(self._epoch(epoch)) for epoch in range(int(epochs)))
+        part = epochs - int(epochs)
+        return whole + (math.ceil(part * len(self._epoch(int(epochs)))) if part else 0)
 
     def _epoch(self, epoch: int) -> list[list[int]]:
         order = list(range(len(self._lengths)))
-        shuffler = random.Random(f"{self._seed}/{epoch}")  # noqa: S311  an order, not a secret
+        shuffler = random.Random(f"{self._rules.seed}/{epoch}")  # noqa: S311  an order, not a secret
         shuffler.shuffle(order)
-        window = WINDOW * self._size
+        window = WINDOW * self._rules.batch_size
         ordered = [
             row
             for start in range(0, len(order), window)
             for row in sorted(order[start : start + window], key=lambda row: self._lengths[row])
         ]
-        batches = [ordered[start : start + self._size] for start in range(0, len(ordered), self._size)]
+        batches = list(self._cut(ordered))
         shuffler.shuffle(batches)
         return batches
+
+    def _cut(self, ordered: Sequence[int]) -> Iterator[list[int]]:
+        most = self._rules.batch_tokens or math.inf
+        batch: list[int] = []
+        tokens = 0
+        for row in ordered:
+            if batch and (len(batch) == self._rules.batch_size or tokens + self._lengths[row] > most):
+                yield batch
+                batch, tokens = [], 0
+            batch.append(row)
+            tokens += self._lengths[row]
+        if batch:
+            yield batch
 
 
 def packs(rows: Sequence[int], lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
@@ -79,6 +103,8 @@ def parts(rows: Sequence[int], lengths: Sequence[int], max_tokens: int) -> list[
 
 
 def learning_rate(step: int, rules: TrainingRules, steps: int) -> float:
-    """Linear warm-up, then linear decay to a twentieth of the peak. `step` counts from 0."""
+    """Linear warm-up, then by the rules' schedule down to a twentieth of the peak. `step` counts from 0."""
     warm = min(1.0, (step + 1) / max(1, rules.warmup_steps))
-    return rules.learning_rate * warm * max(0.05, 1.0 - step / steps)
+    done = step / steps
+    left = {"linear": 1.0 - done, "cosine": (1.0 + math.cos(math.pi * done)) / 2, "constant": 1.0}
+    return rules.learning_rate * warm * max(FLOOR, left[rules.schedule])

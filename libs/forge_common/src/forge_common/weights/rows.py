@@ -1,12 +1,17 @@
-"""Dataset rows as tokens, with a mask over what the assistant wrote. Rows are never cut: what is too long is counted."""
+"""Dataset rows as tokens, with a mask over what the assistant wrote.
+
+Rows are never cut within a turn: a conversation that is too long becomes several, and a turn that is too long is counted.
+"""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any, TypeAlias
 
 from pydantic import JsonValue, ValidationError
 
@@ -19,6 +24,10 @@ from forge_common.weights.tokenizer import ChatTokens
 
 # Enough for a steady curve; more would only delay the next step.
 MAX_VALID_ROWS = 256
+
+
+Tools: TypeAlias = Sequence[dict[str, Any]] | None
+"""What the assistant could call, as chat templates show it."""
 
 
 class RowInvalid(Invalid):
@@ -44,11 +53,12 @@ class TokenRow:
 
 @dataclass(frozen=True, slots=True)
 class EncodedRows:
-    """`too_long` rows have more than `max_tokens` tokens and were left out whole."""
+    """`split` conversations became several rows; `too_long` turns have more than `max_tokens` tokens and were left out whole."""
 
     rows: tuple[TokenRow, ...]
     too_long: int
     max_tokens: int
+    split: int = 0
 
 
 def training_rows(job: TrainJob, tokenizer: ChatTokens) -> tuple[EncodedRows, Sequence[TokenRow]]:
@@ -61,7 +71,7 @@ def training_rows(job: TrainJob, tokenizer: ChatTokens) -> tuple[EncodedRows, Se
     )
     if not train.rows:
         raise NothingToTrainOn(
-            f"none of {train.too_long} rows has at most {limit} tokens",
+            f"none of {train.too_long} turns has at most {limit} tokens",
             fix="raise training.max_seq_length, or capture shorter conversations",
         )
     return train, some(valid.rows)
@@ -86,9 +96,78 @@ def encode_rows(
     rows: Iterable[DatasetRow], tokenizer: ChatTokens, *, system_prompt: str, max_tokens: int
 ) -> EncodedRows:
     """Every row with the domain's system prompt, as the deployed model is asked."""
-    encoded = [encode_row(with_system_prompt(row.messages, system_prompt), tokenizer) for row in rows]
-    fitting = tuple(row for row in encoded if len(row.tokens) <= max_tokens)
-    return EncodedRows(rows=fitting, too_long=len(encoded) - len(fitting), max_tokens=max_tokens)
+    kept: list[TokenRow] = []
+    too_long = split = 0
+    for row in rows:
+        messages = with_system_prompt(row.messages, system_prompt)
+        whole = encode_row(messages, tokenizer, row.tools)
+        if len(whole.tokens) <= max_tokens:
+            kept.append(whole)
+            continue
+        # Agents offer tens of thousands of tokens of tools: those that were called are what the answers need.
+        pieces, left_out = _split(messages, tokenizer, _called(messages, row.tools), max_tokens)
+        kept += pieces
+        too_long += left_out
+        split += bool(pieces)
+    return EncodedRows(rows=tuple(kept), too_long=too_long, max_tokens=max_tokens, split=split)
+
+
+def _split(
+    messages: Sequence[Message], tokenizer: ChatTokens, tools: Tools, max_tokens: int
+) -> tuple[list[TokenRow], int]:
+    """As many turns to a row as fit, under the same system prompt, so that every answer is learned once. And the turns that
+    are too long by themselves: for these, and for a conversation that cannot be split, nothing is left to learn.
+    """
+    opening = [message for message in messages if message.role == "system"]
+    rows: list[TokenRow] = []
+    too_long = 0
+    current: list[Message] = []
+    newest: TokenRow | None = None
+    for turn in turns(message for message in messages if message.role != "system"):
+        together = _encoded([*opening, *current, *turn], tokenizer, tools, max_tokens)
+        if together is not None:
+            current, newest = [*current, *turn], together
+            continue
+        rows += [newest] if newest else []
+        newest = _encoded([*opening, *turn], tokenizer, tools, max_tokens)
+        current = turn if newest else []
+        too_long += newest is None
+    return [*rows, *([newest] if newest else [])], too_long
+
+
+def turns(messages: Iterable[Message]) -> list[list[Message]]:
+    """What was asked, and all that the assistant and its tools said to it. A turn without an answer belongs to the next."""
+    found: list[list[Message]] = []
+    for message in messages:
+        if found and not (message.role == "user" and found[-1][-1].role == "assistant"):
+            found[-1].append(message)
+        else:
+            found.append([message])
+    return found
+
+
+def _called(messages: Sequence[Message], tools: Tools) -> Tools:
+    names = {as_name(call) for message in messages for call in message.tool_calls or ()}
+    return [tool for tool in tools or () if as_name(tool) in names] or None
+
+
+def as_name(tool: dict[str, Any]) -> object:
+    """The function's name, of a tool on offer and of a call alike."""
+    function = tool.get("function")
+    return function.get("name") if isinstance(function, dict) else None
+
+
+def _encoded(
+    messages: Sequence[Message], tokenizer: ChatTokens, tools: Tools, max_tokens: int
+) -> TokenRow | None:
+    """None when it is too long, or has nothing to learn."""
+    if not any(message.role == "assistant" and message.weight != 0 for message in messages):
+        return None
+    try:
+        row = encode_row(messages, tokenizer, tools)
+    except RowInvalid:
+        return None
+    return row if len(row.tokens) <= max_tokens else None
 
 
 def with_system_prompt(messages: Sequence[Message], system_prompt: str) -> tuple[Message, ...]:
@@ -98,7 +177,7 @@ def with_system_prompt(messages: Sequence[Message], system_prompt: str) -> tuple
     return (Message(role="system", content=system_prompt), *messages)
 
 
-def encode_row(messages: Sequence[Message], tokenizer: ChatTokens) -> TokenRow:
+def encode_row(messages: Sequence[Message], tokenizer: ChatTokens, tools: Tools = None) -> TokenRow:
     """Tokens and loss mask of one conversation.
 
     What the assistant wrote is found by rendering every prefix with and without the answer, so that no
@@ -106,11 +185,12 @@ def encode_row(messages: Sequence[Message], tokenizer: ChatTokens) -> TokenRow:
     when it generates. Raises RowInvalid when the template shows nothing of the last answer.
     """
     chat = [as_chat(message) for message in messages]
-    text = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=False)
+    render = partial(tokenizer.apply_chat_template, tools=list(tools) if tools else None, tokenize=False)
+    text = render(chat, add_generation_prompt=False)
     tokens: list[int] = []
     mask: list[bool] = []
     learned = [message.role == "assistant" and message.weight != 0 for message in messages]
-    for piece, is_answer in _pieces(text, _answers(text, chat, learned, tokenizer)):
+    for piece, is_answer in _pieces(text, _answers(text, chat, learned, render)):
         ids = tokenizer.encode(piece, add_special_tokens=False)
         tokens += ids
         mask += [is_answer] * len(ids)
@@ -133,15 +213,15 @@ def as_chat(message: Message) -> dict[str, JsonValue]:
 
 
 def _answers(
-    text: str, chat: list[dict[str, JsonValue]], learned: Sequence[bool], tokenizer: ChatTokens
+    text: str, chat: list[dict[str, JsonValue]], learned: Sequence[bool], render: Callable[..., str]
 ) -> list[tuple[int, int]]:
     """Where in `text` the answers to learn stand, end-of-turn token included and the line break after it not."""
     spans = []
     for i, is_learned in enumerate(learned):
         if not is_learned or i == 0:  # an opening line answers nothing
             continue
-        before = tokenizer.apply_chat_template(chat[:i], tokenize=False, add_generation_prompt=True)
-        after = tokenizer.apply_chat_template(chat[: i + 1], tokenize=False, add_generation_prompt=False)
+        before = render(chat[:i], add_generation_prompt=True)
+        after = render(chat[: i + 1], add_generation_prompt=False)
         end = len(after.rstrip())
         # Some templates show earlier turns differently later on (Qwen3 drops their thinking): those are not trained on.
         if len(before) < end and after.startswith(before) and text.startswith(after[:end]):

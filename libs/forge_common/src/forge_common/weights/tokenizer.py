@@ -26,7 +26,12 @@ class ChatTokens(Protocol):
     """What encoding a conversation needs: met by `ChatTokenizer`, transformers' tokenizers and mlx-lm's wrapper."""
 
     def apply_chat_template(
-        self, conversation: list[dict[str, JsonValue]], *, tokenize: bool, add_generation_prompt: bool
+        self,
+        conversation: list[dict[str, JsonValue]],
+        *,
+        tools: list[dict[str, JsonValue]] | None = None,
+        tokenize: bool,
+        add_generation_prompt: bool,
     ) -> str: ...
 
     def encode(self, text: str, *, add_special_tokens: bool) -> list[int]: ...
@@ -55,13 +60,17 @@ class ChatTokenizer:
         self,
         conversation: list[dict[str, JsonValue]],
         *,
+        tools: list[dict[str, JsonValue]] | None = None,
         tokenize: bool = False,
         add_generation_prompt: bool = False,
     ) -> str:
         assert not tokenize, "render, then encode"
         try:
             return self._template.render(
-                messages=conversation, add_generation_prompt=add_generation_prompt, **self._special
+                messages=conversation,
+                tools=tools,
+                add_generation_prompt=add_generation_prompt,
+                **self._special,
             )
         except TemplateError as error:
             raise Invalid(

@@ -49,6 +49,22 @@ def test_half_an_epoch_is_half_the_batches():
     assert make_plan(epochs=0.5).steps == 6
 
 
+def test_batches_counted_in_tokens_hold_every_row_once_and_few_tokens_too_many_never():
+    plan = make_plan(batch_tokens=120, epochs=2)
+    batches = [rows for _, rows in plan.batches(0)]
+
+    assert len(batches) == plan.steps
+    assert sorted(itertools.chain(*batches)) == sorted(list(range(103)) * 2)
+    assert all(sum(LENGTHS[i] for i in rows) <= 120 and len(rows) <= 10 for rows in batches)
+    assert list(plan.batches(17)) == list(plan.batches(0))[17:]
+
+
+def test_a_row_longer_than_a_batch_of_tokens_is_one_by_itself():
+    plan = BatchPlan([500, 3, 4], TrainingRules(batch_tokens=100, epochs=1))
+
+    assert sorted(sorted(rows) for _, rows in plan.batches(0)) == [[0], [1, 2]]
+
+
 def test_rows_of_a_batch_are_of_similar_length():
     spread = [
         max(LENGTHS[i] for i in rows) - min(LENGTHS[i] for i in rows) for _, rows in make_plan().batches(0)
@@ -98,3 +114,13 @@ def test_the_learning_rate_warms_up_and_decays_to_a_twentieth():
 
 def test_without_warm_up_the_first_step_has_the_full_rate():
     assert learning_rate(0, TrainingRules(learning_rate=1.0, warmup_steps=0), 100) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("schedule", "halfway", "last"), [("linear", 0.5, 0.05), ("cosine", 0.5, 0.05), ("constant", 1.0, 1.0)]
+)
+def test_each_schedule_goes_its_own_way(schedule, halfway, last):
+    rules = TrainingRules(learning_rate=1.0, warmup_steps=1, schedule=schedule)
+
+    assert learning_rate(50, rules, 100) == pytest.approx(halfway)
+    assert learning_rate(99, rules, 100) == pytest.approx(last)

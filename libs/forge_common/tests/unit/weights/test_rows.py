@@ -18,6 +18,7 @@ from forge_common.weights.rows import (
     encode_rows,
     load_rows,
     some,
+    turns,
     with_system_prompt,
 )
 from forge_common.weights.tokenizer import ChatTokenizer, TokenizerUnusable
@@ -155,6 +156,90 @@ def test_rows_that_are_too_long_are_left_out_whole_and_counted(tokenizer):
 
     assert (len(encoded.rows), encoded.too_long) == (2, 1)
     assert all(len(row.tokens) <= 64 for row in encoded.rows)
+
+
+def test_a_conversation_that_is_too_long_is_split_between_turns_and_every_answer_is_learned_once(tokenizer):
+    system = Message(role="system", content="be brief")
+    talk = [
+        message
+        for i in range(9)
+        for message in (
+            Message(role="user", content=f"add {i}"),
+            Message(role="assistant", content=f"plus {i}"),
+        )
+    ]
+    row = DatasetRow(messages=(system, *talk), source="e1")
+
+    encoded = encode_rows([row], tokenizer, system_prompt="", max_tokens=80)
+
+    assert (encoded.split, encoded.too_long) == (1, 0)
+    assert len(encoded.rows) > 2
+    texts = [tokenizer._tokenizer.decode(each.tokens, skip_special_tokens=False) for each in encoded.rows]
+    assert all(text.startswith("<|im_start|>system\nbe brief<|im_end|>\n<|im_start|>user") for text in texts)
+    assert all(len(each.tokens) <= 80 for each in encoded.rows)
+    learned = [piece for each in encoded.rows for piece in trained_text(each, tokenizer)]
+    assert learned == [f"plus {i}<|im_end|>" for i in range(9)]
+
+
+def test_a_turn_that_is_too_long_costs_only_itself(tokenizer):
+    giant = [Message(role="user", content="more"), Message(role="assistant", content="word " * 200)]
+    row = DatasetRow(messages=(USER, ANSWER, *giant, USER, ANSWER), source="e1")
+
+    encoded = encode_rows([row], tokenizer, system_prompt="", max_tokens=64)
+
+    assert (encoded.split, encoded.too_long) == (1, 1)
+    learned = [piece for each in encoded.rows for piece in trained_text(each, tokenizer)]
+    assert learned == ["return a + b<|im_end|>"] * 2
+
+
+def test_a_turn_holds_the_calls_and_results_that_led_to_its_answer():
+    call = Message(role="assistant", content=None, tool_calls=(CALL,))
+    result = Message(role="tool", content="3", tool_call_id="call_1")
+
+    assert turns([USER, call, result, ANSWER, USER, USER, ANSWER]) == [
+        [USER, call, result, ANSWER],
+        [USER, USER, ANSWER],
+    ]
+
+
+def test_the_tools_on_offer_stand_in_the_prompt_and_are_not_trained_on(tmp_path):
+    folder = write_tiny_model(tmp_path / "tools")
+    (folder / "chat_template.jinja").write_text(
+        "{% if tools %}{{ '<|im_start|>system\n' }}{% for tool in tools %}{{ tool | tojson }}{% endfor %}"
+        "{{ '<|im_end|>\n' }}{% endif %}"
+        "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+    )
+    tokenizer = ChatTokenizer(folder)
+    tool = {"type": "function", "function": {"name": "add"}}
+
+    row = encode_row([USER, ANSWER], tokenizer, [tool])
+
+    text = tokenizer._tokenizer.decode(row.tokens, skip_special_tokens=False)
+    assert text.startswith('<|im_start|>system\n{"type": "function", "function": {"name": "add"}}<|im_end|>')
+    assert trained_text(row, tokenizer) == ["return a + b<|im_end|>"]
+
+
+def test_of_more_tools_than_fit_those_that_were_called_stay(tmp_path):
+    folder = write_tiny_model(tmp_path / "tools")
+    (folder / "chat_template.jinja").write_text(
+        "{% for tool in tools or [] %}{{ tool.function.name + ' ' }}{% endfor %}"
+        "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' }}{{ m.content or m.tool_calls[0].function.name }}"
+        "{{ '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+    )
+    tokenizer = ChatTokenizer(folder)
+    offered = [{"type": "function", "function": {"name": name}} for name in ("add", *["other"] * 99)]
+    call = Message(role="assistant", content=None, tool_calls=(CALL,))
+
+    encoded = encode_rows(
+        [DatasetRow(messages=(USER, call), source="e", tools=tuple(offered))],
+        tokenizer,
+        system_prompt="",
+        max_tokens=64,
+    )
+
+    (row,) = encoded.rows
+    assert tokenizer._tokenizer.decode(row.tokens).startswith("add user")
 
 
 def test_the_domains_system_prompt_is_put_in_front_unless_there_is_one():
