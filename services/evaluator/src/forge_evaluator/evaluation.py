@@ -17,12 +17,12 @@ from forge_common.artifacts import ArtifactClient
 from forge_common.contracts.base import RunId
 from forge_common.contracts.domain import Scoring
 from forge_common.contracts.scorecard import ParityCheck
-from forge_common.contracts.stages import EvaluateRequest, EvaluateResult, GuardBenchmark
+from forge_common.contracts.stages import EvaluateRequest, EvaluateResult, GuardBenchmark, Progress
 from forge_common.engine import Engine as OllamaEngine
 from forge_common.logging import get_logger
 from forge_common.queue.stage import Beat
 from forge_evaluator import extract, junit, page, parity, report
-from forge_evaluator.benchmarks import Benchmark, Task, read
+from forge_evaluator.benchmarks import Benchmark, Task, read, selftest
 from forge_evaluator.benchmarks.checks import ChoiceCheck, DocumentCheck, ExactCheck, NumberCheck, ParsedCheck
 from forge_evaluator.engine import Engine
 from forge_evaluator.executions import Executions, sandbox_version
@@ -77,13 +77,15 @@ def evaluate(
     tier: Tier | NoSandbox,
 ) -> EvaluateResult:
     """Raises NoSandbox when code must be run and no walls hold, EngineDown when the engine is silent, NotAsTrained when
-    it serves something else than what was trained; then nothing is scored.
+    it serves something else than what was trained, BenchmarkUnusable when a benchmark fails its self-test; then nothing
+    is scored.
     """
     began = time.monotonic()
     hashes = (request.benchmark, *(guard.benchmark for guard in request.guards))
     benchmarks = tuple(read(artifacts.fetch(sha256).read_bytes()) for sha256 in hashes)
     evaluation = Evaluation(request, run_id, benchmarks, settings)
     with _sandbox(evaluation, tier) as (sandbox, description):
+        _test_benchmarks(evaluation, sandbox, description, beat)
         equal = _parity(evaluation, beat)
         plan, samples, path = asyncio.run(_collect(evaluation, sandbox, description, beat))
     facts = report.Circumstances(sandbox=description, parity=equal, duration_s=time.monotonic() - began)
@@ -96,6 +98,22 @@ def evaluate(
         page=artifacts.push_bytes(page.render(card, samples).encode(), "report-page"),
         junit=artifacts.push_bytes(junit.render(card, samples), "report-junit"),
     )
+
+
+def _test_benchmarks(evaluation: Evaluation, sandbox: Runs, description: str, beat: Beat) -> None:
+    """A benchmark that cannot tell right from wrong judges nobody. Remembered: what was tested once costs nothing."""
+
+    def told(done: int, of: int) -> None:
+        beat.check()
+        beat.progress(Progress(message="testing the benchmark", step=done, of=of))
+
+    folder = evaluation.settings.work / "selftests"
+    scorings = (
+        evaluation.request.domain.eval.scoring,
+        *(guard.scoring for guard in evaluation.request.guards),
+    )
+    for benchmark, scoring in zip(evaluation.benchmarks, scorings, strict=True):
+        selftest.require(benchmark, sandbox, scoring, sandbox_name=description, folder=folder, told=told)
 
 
 def _askable(benchmark: Benchmark) -> tuple[Task, ...]:

@@ -14,6 +14,7 @@ from functools import cache
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from typing import TypeAlias
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -31,6 +32,14 @@ from forge_evaluator.syntax import knows
 GOLD_AT_LEAST, OTHERS_AT_MOST = 95.0, 15.0
 _SEED = Scoring()
 _NAMED = 5
+
+
+Told: TypeAlias = Callable[[int, int], None]
+"""Hears how many of how many tasks are tested. What it raises ends the test."""
+
+
+def _untold(_done: int, _of: int) -> None:
+    return
 
 
 class Flaw(BaseModel):
@@ -57,15 +66,18 @@ def check(
     weights: Scoring = _SEED,
     *,
     threads: int = 4,
-    told: Callable[[int, int], None] = lambda _done, _of: None,
+    told: Told = _untold,
 ) -> SelfTest:
     """Tasks without a check are left out: they are asked and never scored. `told` how many of how many are tested."""
     tasks = [task for task in benchmark.tasks if task.check is not None]
     found: list[_Tested] = []
-    with ThreadPoolExecutor(threads) as pool:
+    pool = ThreadPoolExecutor(threads)
+    try:
         for tested in pool.map(lambda task: _Tested(task, sandbox, weights), tasks):
             found.append(tested)
             told(len(found), len(tasks))
+    finally:
+        pool.shutdown(cancel_futures=True)
     return SelfTest(
         flaws=tuple(flaw for tested in found for flaw in tested.flaws),
         untested=tuple(tested.task.id for tested in found if tested.is_untested),
@@ -73,21 +85,27 @@ def check(
 
 
 def require(
-    benchmark: Benchmark, sandbox: Runs, weights: Scoring, *, sandbox_name: str, folder: Path
+    benchmark: Benchmark,
+    sandbox: Runs,
+    weights: Scoring,
+    *,
+    sandbox_name: str,
+    folder: Path,
+    told: Told = _untold,
 ) -> SelfTest:
     """The self-test, or what is remembered of it in `folder`. Raises BenchmarkUnusable with the flaws."""
     place = folder / f"{_key(benchmark, weights, sandbox_name)}.json"
-    tested = _remembered(place) or check(benchmark, sandbox, weights)
+    tested = _remembered(place) or check(benchmark, sandbox, weights, told=told)
     if not tested.untested:
         _remember(place, tested)
     if tested.flaws:
         raise BenchmarkUnusable(
-            _told(tested), fix="mend these tasks, or leave them out, and try `bench check FILE`"
+            _listed(tested), fix="mend these tasks, or leave them out, and try `bench check FILE`"
         )
     return tested
 
 
-def _told(tested: SelfTest) -> str:
+def _listed(tested: SelfTest) -> str:
     named = [
         f"{f.task}: {f.answer} scores {_points(f.points)} ({f.explanation[:160]})"
         for f in tested.flaws[:_NAMED]
