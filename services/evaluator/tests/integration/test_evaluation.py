@@ -13,6 +13,7 @@ from forge_common.contracts.scorecard import Verdict
 from forge_common.contracts.stages import EvaluateRequest
 from forge_common.errors import Cancelled
 from forge_common.queue.stage import Beat
+from forge_evaluator.benchmarks import BenchmarkUnusable
 from forge_evaluator.engine import EngineDown, EngineRefused
 from forge_evaluator.evaluation import evaluate
 from forge_evaluator.sandbox import NoSandbox
@@ -245,3 +246,15 @@ def test_half_a_character_in_an_answer_loses_nothing(stage, better, models):
     models.answers["sums:v1"]["say 40"] = "it is 40\ud800"
 
     assert stage().scorecard.groups[1].candidate.mean == 70
+
+
+def test_a_benchmark_that_cannot_tell_right_from_wrong_is_refused_before_anybody_is_asked(
+    stage, better, models
+):
+    broken = [TASKS[0] | {"gold_answer": WRONG}, *TASKS[1:]]
+    pushed = stage.artifacts.push_bytes("\n".join(map(json.dumps, broken)).encode(), "benchmark")
+
+    with pytest.raises(BenchmarkUnusable, match=r"c0: gold scores 0\.0"):
+        stage(benchmark=pushed.sha256)
+
+    assert models.asked == []

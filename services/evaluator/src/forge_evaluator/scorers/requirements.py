@@ -25,9 +25,9 @@ def completeness(requirements: Sequence[str], program: Program, share: float) ->
 
 
 def _covered(requirement: str, text: _Text, share: float) -> float:
-    if is_sentence(requirement):
-        return share
-    return float(text.holds(requirement))
+    if text.holds(requirement):
+        return 1.0
+    return share if is_sentence(requirement) else 0.0
 
 
 def is_sentence(requirement: str) -> bool:

@@ -19,6 +19,8 @@ _STATEMENTS = (
 )  # fmt: skip
 # Beyond this depth a subtree is one leaf: `1+1+1…` nests as deep as it is long.
 _MAX_DEPTH = 40
+# Aliases, and the qualifiers that use them.
+_UNSEEN = frozenset({(exp.Column, "table"), (exp.Table, "alias")})
 _PASSED_ON = frozenset({"ANALYZE", "CREATE", "EXPLAIN", "REPLACE", "RELEASE", "SAVEPOINT", "VACUUM"})
 # It warns of statements that it only passes on; that is no news here.
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
@@ -96,12 +98,16 @@ class _Shapes:
         } | {node.name.lower() for node in statement.find_all(exp.TableAlias)}
 
     def of(self, node: exp.Expr, depth: int) -> int:
+        if isinstance(node, exp.Alias):
+            return self.of(node.this, depth)
         if isinstance(node, exp.Identifier):
             name = node.name.lower()
             return hash("chosen" if name in self._chosen else name)
         parts: list[object] = [type(node).__name__]
         if depth < _MAX_DEPTH:
             for key, value in sorted(node.args.items()):
+                if (type(node), key) in _UNSEEN:
+                    continue
                 values = value if isinstance(value, list) else [value]
                 parts += [key, *(self._part(item, depth + 1) for item in values if item not in (None, False))]
         shape = hash(tuple(parts))
