@@ -267,8 +267,8 @@ def test_a_round_that_was_broken_off_goes_on_where_it_was(practise, env, tmp_pat
     while len(pupil.asked) < 4 and time.monotonic() < deadline:
         time.sleep(0.05)
     child.send_signal(signal.SIGINT)
-    gate.set()
     assert child.wait(60) == 130
+    gate.set()
     before = len(pupil.asked)
 
     found = practise(pupil.url, "--tasks", "6", "--attempts", "1")

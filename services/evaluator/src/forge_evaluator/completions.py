@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,19 +14,18 @@ from pydantic import JsonValue
 
 from forge_common.artifacts import sha256_of
 from forge_common.contracts.domain import Scoring
-from forge_common.contracts.scorecard import Figure, GroupScore, Outcome, PassRate, Scorecard, Verdict
+from forge_common.contracts.scorecard import GroupScore, Scorecard, Verdict
 from forge_common.errors import Invalid
-from forge_evaluator import extract, stats
+from forge_evaluator import extract
 from forge_evaluator.benchmarks import Benchmark, Task
+from forge_evaluator.gate import Pair
 from forge_evaluator.imports.records import Fields, RecordFile, Unreadable, text
-from forge_evaluator.report import pair_up
+from forge_evaluator.report import group_score, infra_share, pair_up, pass_rates
 from forge_evaluator.samples import Key, Role, Sample, SampleLog
 from forge_evaluator.scorers import Answered, score
 from forge_evaluator.scorers.code import Runs
 
 _NAMES = ("completion", "solution", "answer", "response", "output")
-_KS = (1, 5, 10, 25, 50, 100)
-_OPEN_ENDED = frozenset({None, Outcome.INFRA_ERROR})
 
 
 class NoAnswers(Invalid):
@@ -145,6 +144,7 @@ class Judging:
             task=task.id,
             group=task.group,
             category=task.category,
+            is_canary=task.canary,
             number=number,
             seed=0,
             prompt=task.prompt,
@@ -189,6 +189,7 @@ def scorecard(
     samples: Sequence[Sample], judging: Judging, *, domain: str, name: str, duration_s: float
 ) -> Scorecard:
     """Figures over the tasks that were answered; nothing to compare with, so no verdict."""
+    pairs = pair_up(samples)
     most = max(Counter(sample.task for sample in samples).values())
     return Scorecard(
         domain=domain,
@@ -201,12 +202,12 @@ def scorecard(
         incumbent=None,
         sandbox=judging.description,
         extractor=extract.VERSION,
-        overall=GroupScore(group="overall", candidate=points(samples)),
-        groups=tuple(_by(samples, "group")),
-        categories=tuple(_by(samples, "category")),
-        pass_rates=tuple(pass_rates(samples)),
+        overall=group_score("overall", pairs),
+        groups=tuple(_by(pairs, lambda pair: pair.group)),
+        categories=tuple(_by(pairs, lambda pair: pair.category)),
+        pass_rates=tuple(pass_rates(samples, most)),
         outcomes=dict(Counter(str(sample.outcome or "unscored") for sample in samples)),
-        infra_error_share=sum(s.outcome is Outcome.INFRA_ERROR for s in samples) / len(samples),
+        infra_error_share=infra_share(samples),
         lower_bound=None,
         alpha=0.05,
         detectable=None,
@@ -216,25 +217,6 @@ def scorecard(
     )
 
 
-def _by(samples: Sequence[Sample], key: str) -> Iterator[GroupScore]:
-    for name in sorted({getattr(sample, key) for sample in samples}):
-        chosen = [sample for sample in samples if getattr(sample, key) == name]
-        yield GroupScore(group=name, candidate=points(chosen))
-
-
-def points(samples: Iterable[Sample]) -> Figure:
-    """One observation a task: the mean of its scored samples."""
-    return stats.figure([pair.candidate for pair in pair_up(samples) if pair.candidate is not None])
-
-
-def pass_rates(samples: Iterable[Sample], ks: Sequence[int] = _KS) -> Iterator[PassRate]:
-    """pass@k of 100, for every k that at least one task has samples enough for."""
-    passed: dict[str, list[bool]] = defaultdict(list)
-    for sample in samples:
-        if sample.outcome not in _OPEN_ENDED:
-            passed[sample.task].append(sample.outcome is Outcome.PASSED)
-    for k in ks:
-        rates = [stats.pass_at_k(len(found), sum(found), k) for found in passed.values()]
-        known = [100.0 * rate for rate in rates if rate is not None]
-        if known:
-            yield PassRate(k=k, candidate=stats.figure(known))
+def _by(pairs: Sequence[Pair], name_of: Callable[[Pair], str]) -> Iterator[GroupScore]:
+    for name in sorted({name_of(pair) for pair in pairs}):
+        yield group_score(name, [pair for pair in pairs if name_of(pair) == name])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,6 +13,7 @@ from forge_cli import clients, evaluator
 from forge_cli.clients import Document
 from forge_cli.console import FAILED, JsonFlag, command, done, escape, note, out, print_json, table
 from forge_cli.installation import Installation
+from forge_common.contracts.domain import DomainDocument
 from forge_common.errors import ForgeError
 
 SHOWN = 15
@@ -84,7 +86,7 @@ def import_(
     if not json_:
         _show_import(found)
     if domain is not None:
-        found["uploaded"] = _upload(here, domain, to, quiet=json_)
+        found["uploaded"] = upload(here, domain, to, quiet=json_)
     if json_:
         print_json(found)
     elif domain is not None:
@@ -108,20 +110,27 @@ def check(
         _show_contents(found["contents"])
         note(f"sandbox {escape(found['sandbox'])}")
         _show_flaws(found)
-    if found["flaws"] or found["overlaps"]:
+    if found["flaws"] or found["overlaps"] or found["untested"]:
         raise typer.Exit(FAILED)
 
 
-def _checked(here: Installation, file: Path, *, quiet: bool) -> Document:
-    found: Document = evaluator.run("bench", "check", file, here=here, quiet=quiet)
+def _checked(
+    here: Installation, file: Path, document: DomainDocument | None = None, *, quiet: bool
+) -> Document:
+    """By the weights of the document, where there is one."""
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder, "domain.json")
+        if document is not None:
+            place.write_text(document.model_dump_json())
+        options = evaluator.arguments(document=place if document else None)
+        found: Document = evaluator.run("bench", "check", file, *options, here=here, quiet=quiet)
     return found
 
 
-def _upload(here: Installation, domain: str, file: Path, *, quiet: bool) -> str:
+def upload(here: Installation, domain: str, file: Path, *, quiet: bool) -> str:
     """The hash that it was stored under. Raises BenchmarkFlawed, and uploads nothing, when the self-test fails."""
     registry = clients.registry(here)
-    registry.domain(domain)
-    found = _checked(here, file, quiet=quiet)
+    found = _checked(here, file, registry.domain(domain), quiet=quiet)
     if found["flaws"] or found["overlaps"]:
         if not quiet:
             _show_flaws(found)
@@ -198,8 +207,11 @@ def _show_contents(contents: Document) -> None:
 
 
 def _show_flaws(found: Document) -> None:
-    flaws, overlaps = found["flaws"], found["overlaps"]
-    if not flaws and not overlaps:
+    flaws, overlaps, untested = found["flaws"], found["overlaps"], found["untested"]
+    if untested:
+        names = escape(", ".join(untested[:5])) + (", …" if len(untested) > 5 else "")
+        note(f"{len(untested)} tasks could not be tested on this machine, nothing is said of them: {names}")
+    if not flaws and not overlaps and not untested:
         done("It tells right from wrong: every gold answer passes, and nothing worthless does.")
         return
     rows = [_flaw(flaw) for flaw in flaws[:SHOWN]]

@@ -11,7 +11,7 @@ from typing import Any
 
 from forge_common.contracts.domain import DomainDocument, Scoring
 from forge_common.contracts.scorecard import Outcome, Scorecard
-from forge_evaluator import page
+from forge_evaluator import junit, page
 from forge_evaluator.benchmarks import Benchmark, load, read, shipped
 from forge_evaluator.completions import Answers, Judging, judge, read_answers, scorecard
 from forge_evaluator.events import Events
@@ -36,7 +36,7 @@ def add(commands: Any) -> None:
 def _run(arguments: argparse.Namespace, events: Events) -> int:
     settings, began = Settings(), time.monotonic()
     benchmark = load(arguments.benchmark) if arguments.benchmark else read(shipped(arguments.shipped))
-    domain, scoring = _weights(arguments.document)
+    domain, scoring = weights_of(arguments.document)
     answers = read_answers(arguments.file, benchmark)
     with walls_for(benchmark.tasks, settings) as (sandbox, description):
         judging = Judging(
@@ -60,7 +60,8 @@ class _Told:
         self._events.progress(f"{self._passed:,} passed", done, of)
 
 
-def _weights(document: Path | None) -> tuple[str, Scoring]:
+def weights_of(document: Path | None) -> tuple[str, Scoring]:
+    """The domain's name and weights; without a document the seed's weights."""
     if document is None:
         return "none", Scoring()
     domain = DomainDocument.model_validate_json(document.read_bytes())
@@ -83,5 +84,6 @@ def _written(folder: Path, card: Scorecard, samples: list[Sample], log: Path) ->
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "scorecard.json").write_text(card.model_dump_json(indent=2) + "\n", encoding="utf-8")
     (folder / "report.html").write_text(page.render(card, samples), encoding="utf-8")
+    (folder / "junit.xml").write_bytes(junit.render(card, samples))
     shutil.copyfile(log, folder / "samples.jsonl")
-    return [str(folder / name) for name in ("scorecard.json", "report.html", "samples.jsonl")]
+    return [str(folder / name) for name in ("scorecard.json", "report.html", "junit.xml", "samples.jsonl")]

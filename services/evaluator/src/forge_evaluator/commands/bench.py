@@ -15,6 +15,7 @@ from forge_evaluator.benchmarks import Task, load, manifest, practice, read, shi
 from forge_evaluator.benchmarks.load import practice_names, shipped_manifest, shipped_names
 from forge_evaluator.benchmarks.overlap import overlaps
 from forge_evaluator.benchmarks.selftest import check
+from forge_evaluator.commands.answers import weights_of
 from forge_evaluator.events import Events
 from forge_evaluator.imports import ADAPTERS
 from forge_evaluator.imports.convert import Imported, convert
@@ -34,6 +35,7 @@ def add(commands: Commands) -> None:
     checking.add_argument(
         "--practice", type=Path, help="practice tasks (default: the shipped ones of that name)"
     )
+    checking.add_argument("--document", type=Path, help="the domain document whose weights score")
     checking.set_defaults(run=_check)
     writing = bench.add_parser("manifest", help="write NAME.manifest.json beside NAME.jsonl")
     writing.add_argument("file", type=Path)
@@ -54,9 +56,10 @@ def add(commands: Commands) -> None:
 
 def _check(arguments: argparse.Namespace, events: Events) -> int:
     benchmark = load(arguments.file)
+    _, weights = weights_of(arguments.document)
     with walls_for(benchmark.tasks, Settings()) as (sandbox, description):
         tested = check(
-            benchmark, sandbox, told=lambda done, of: events.progress("testing the tasks", done, of)
+            benchmark, sandbox, weights, told=lambda done, of: events.progress("testing the tasks", done, of)
         )
     shared = overlaps(_practice(arguments.practice), benchmark.tasks)
     events.result(
