@@ -259,7 +259,7 @@ _ITEM = re.compile(r"^\s*(?:[-*+•–]|\(?\d{1,3}[.)]|\(?[a-zA-Z][.)])\s+")
 _ROW = re.compile(r"^\s*\|.*\|\s*$|^[^|\n]+\|[^|\n]+\|[^\n]*$")
 _RULE = re.compile(r"^[\s|:=*_+-]+$")
 _QUOTE = re.compile(r"^\s*(?:>\s?)+")
-_END = re.compile(r"[.!?…]+[\"'”’)\]*_]*(?=\s)")
+_END = re.compile(r"[.!?…]{1,8}[\"'”’)\]*_]{0,8}(?=\s)")
 _ABBREVIATED = re.compile(
     r"(?:^|[\s(\[])(?:[A-Za-z]|e\.g|i\.e|etc|cf|vs|al|approx|art|arts|sec|secs|no|nos|para|paras|ch|cl|reg|regs|fig|eq"
     r"|pp?|vol|ed|eds|dr|mr|mrs|ms|prof|st|inc|ltd|co|corp|jr|sr|dept|est|max|min|jan|feb|mar|apr|jun|jul|aug|sept?|oct"
@@ -343,7 +343,7 @@ def plain(text: str) -> str:
     text = text[:MAX_CHARS]
     if text.isascii():
         return text
-    text = unicodedata.normalize("NFKC", "".join(_few_marks(text)))
+    text = unicodedata.normalize("NFKC", "".join(_few_marks(text)))[:MAX_CHARS]
     text = text.translate(_STRAIGHT)
     return "".join(char for char in text if unicodedata.category(char) not in {"Cf", "Co", "Cs"})
 
