@@ -7,7 +7,7 @@ import sys
 import warnings
 
 from forge_common.errors import ForgeError
-from forge_evaluator.commands import answers, bench, practice
+from forge_evaluator.commands import answers, bench, judging, practice
 from forge_evaluator.events import Events
 from forge_evaluator.sandbox import probe
 from forge_evaluator.worker import main as run_worker
@@ -40,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     bench.add(commands)
     answers.add(commands)
     practice.add(commands)
+    judging.add(commands)
     return parser
 
 

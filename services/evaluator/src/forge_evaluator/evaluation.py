@@ -30,6 +30,7 @@ from forge_evaluator.runner import Model, Plan, Runner, Suite
 from forge_evaluator.samples import Generations, Role, Sample, SampleLog, conclude, forget
 from forge_evaluator.sandbox import NoSandbox, Pool, Tier
 from forge_evaluator.scorers import Answered, Score, score
+from forge_evaluator.scorers.agreement import Appointed, appoint
 from forge_evaluator.scorers.code import Runs
 from forge_evaluator.settings import Settings
 
@@ -62,8 +63,11 @@ class Evaluation:
                 guard.domain, _some(guard, benchmark), 1, guard.temperature, guard.max_tokens, guard.scoring
             )
 
+    def tasks(self) -> Iterator[Task]:
+        return (task for benchmark in self.benchmarks for task in benchmark.tasks)
+
     def runs_code(self) -> bool:
-        checks = [task.check for benchmark in self.benchmarks for task in benchmark.tasks]
+        checks = [task.check for task in self.tasks()]
         return any(check is not None and not isinstance(check, _READ) for check in checks)
 
 
@@ -87,8 +91,11 @@ def evaluate(
     with _sandbox(evaluation, tier) as (sandbox, description):
         _test_benchmarks(evaluation, sandbox, description, beat)
         equal = _parity(evaluation, beat)
-        plan, samples, path = asyncio.run(_collect(evaluation, sandbox, description, beat))
-    facts = report.Circumstances(sandbox=description, parity=equal, duration_s=time.monotonic() - began)
+        appointed = appoint(settings, (request.candidate, request.incumbent), evaluation.tasks())
+        plan, samples, path = asyncio.run(_collect(evaluation, sandbox, description, appointed, beat))
+    facts = report.Circumstances(
+        sandbox=description, judge=appointed.text, parity=equal, duration_s=time.monotonic() - began
+    )
     card = report.scorecard(request, evaluation.own, plan, samples, facts)
     log.info("evaluation.finished", verdict=card.verdict, tasks=card.tasks, lower_bound=card.lower_bound)
     conclude(path, card)
@@ -139,14 +146,14 @@ def _parity(evaluation: Evaluation, beat: Beat) -> tuple[ParityCheck, ...]:
 
 
 async def _collect(
-    evaluation: Evaluation, sandbox: Runs, description: str, beat: Beat
+    evaluation: Evaluation, sandbox: Runs, description: str, appointed: Appointed, beat: Beat
 ) -> tuple[Plan, list[Sample], Path]:
     settings = evaluation.settings
     forget(settings.work / "generations", _KEPT_S)
     forget(settings.work / "runs", _KEPT_S, "*.jsonl")
 
     def judge(task: Task, answered: Answered, scoring: Scoring) -> Score:
-        return score(task, answered, scoring, sandbox)
+        return score(task, answered, scoring, sandbox, appointed.judge)
 
     async with Engine(settings.engine_url, timeout_s=settings.answer_timeout_s) as engine:
         plan = await _plan(evaluation, engine)
@@ -160,7 +167,7 @@ async def _collect(
             judges=settings.sandboxes,
         )
         path = settings.work / "runs" / f"{evaluation.run_id}.jsonl"
-        with SampleLog(path, _header(evaluation, plan, description)) as samples:
+        with SampleLog(path, _header(evaluation, plan, description, appointed.text)) as samples:
             return plan, await runner.run(plan, samples), path
 
 
@@ -173,7 +180,7 @@ async def _plan(evaluation: Evaluation, engine: Engine) -> Plan:
     return Plan(tuple(models), tuple(evaluation.suites()), request.seed, request.domain.ollama.top_p)
 
 
-def _header(evaluation: Evaluation, plan: Plan, sandbox: str) -> dict[str, JsonValue]:
+def _header(evaluation: Evaluation, plan: Plan, sandbox: str, judge: str) -> dict[str, JsonValue]:
     """What must be equal for samples to be taken over by another attempt, and what makes the log repeatable."""
     hashes = [benchmark.sha256 for benchmark in evaluation.benchmarks]
     return {
@@ -185,6 +192,7 @@ def _header(evaluation: Evaluation, plan: Plan, sandbox: str) -> dict[str, JsonV
         "suites": [_suite(suite, sha256) for suite, sha256 in zip(plan.suites, hashes, strict=True)],
         "extractor": extract.VERSION,
         "sandbox": sandbox,
+        "judge": judge,
     }
 
 

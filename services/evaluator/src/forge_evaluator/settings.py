@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from forge_common.settings import CommonSettings
@@ -25,6 +25,11 @@ class Settings(CommonSettings):
     wall_s: float = Field(default=20.0, gt=0)
     # A model on a slow machine may think for long; silence beyond this counts as an engine that is down.
     answer_timeout_s: float = Field(default=300.0, gt=0)
+
+    # A judge for criteria that no typed check decides: an OpenAI-compatible base such as http://127.0.0.1:11434/v1.
+    judge_url: str | None = None
+    judge_model: str | None = None
+    judge_key: SecretStr | None = None
 
     @property
     def work(self) -> Path:

@@ -7,16 +7,23 @@ from forge_common.contracts.scorecard import Outcome
 from forge_evaluator.benchmarks import Check, ChoiceCheck, DocumentCheck, ExactCheck, NumberCheck, Task
 from forge_evaluator.sandbox import LanguageRefused, SandboxLost
 from forge_evaluator.scorers import code, document, exact, short
+from forge_evaluator.scorers.judge import JudgeDown, JudgeRefused
 from forge_evaluator.scorers.score import Answered, Parts, Score, unscored
 
 
-def score(task: Task, answered: Answered, weights: Scoring, sandbox: code.Runs) -> Score:
-    """Judge one answer. A sandbox that fails is an INFRA_ERROR and unscored, never zero."""
+def score(
+    task: Task,
+    answered: Answered,
+    weights: Scoring,
+    sandbox: code.Runs,
+    judge: document.Judges | None = None,
+) -> Score:
+    """Judge one answer. A sandbox or a judge that fails is an INFRA_ERROR and unscored, never zero."""
     if task.check is None:
         return unscored("unscored: the task has neither tests nor an exact answer")
     try:
-        judged = _judge(task, task.check, answered, sandbox)
-    except (SandboxLost, LanguageRefused) as error:
+        judged = _judge(task, task.check, answered, sandbox, judge)
+    except (SandboxLost, LanguageRefused, JudgeDown, JudgeRefused) as error:
         return unscored(f"unscored: {error.message}", Outcome.INFRA_ERROR)
     points = compose(judged.parts, weights)
     if points is None:
@@ -26,7 +33,9 @@ def score(task: Task, answered: Answered, weights: Scoring, sandbox: code.Runs) 
     return judged.model_copy(update={"points": points})
 
 
-def _judge(task: Task, check: Check, answered: Answered, sandbox: code.Runs) -> Score:
+def _judge(
+    task: Task, check: Check, answered: Answered, sandbox: code.Runs, judge: document.Judges | None
+) -> Score:
     if isinstance(check, ExactCheck):
         return exact.score(check, answered)
     if isinstance(check, ChoiceCheck):
@@ -36,7 +45,7 @@ def _judge(task: Task, check: Check, answered: Answered, sandbox: code.Runs) -> 
     if isinstance(check, code.CODE_CHECKS):
         return code.score(task, check, answered, sandbox)
     if isinstance(check, DocumentCheck):
-        return document.score(task, check, answered)
+        return document.score(task, check, answered, judge)
     return unscored(f"unscored: no scorer for checks of kind {check.kind!r}")
 
 
