@@ -12,7 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-PARTS = ["sandbox_bench.py", "gate_bench.py"]
+PARTS = ["sandbox_bench.py", "gate_bench.py", "extraction_bench.py", "metamorphic_bench.py"]
 
 
 def main() -> int:

@@ -15,6 +15,7 @@ from itertools import pairwise
 
 MAX_CHARS = 200_000
 MIN_WORDS = 5
+MAX_WORDS = 80
 """Fewer words state nothing."""
 UNMARKED = 7
 """The level of a heading that is only a bold or a short line: below every marked one."""
@@ -298,9 +299,9 @@ class Sentence:
 
     @property
     def is_statement(self) -> bool:
-        """Prose of some length that asks nothing."""
+        """Prose of some length that asks nothing. A bag of all the right words has no full stops, and is one long sentence."""
         return (
-            len(self.words) >= MIN_WORDS
+            MIN_WORDS <= len(self.words) <= MAX_WORDS
             and not self.text.rstrip("\"'”’)*_ ").endswith("?")
             and function_share(self.words) >= _SENTENCE_SHARE
         )

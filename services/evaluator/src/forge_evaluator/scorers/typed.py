@@ -22,7 +22,7 @@ from forge_evaluator.benchmarks.checks import (
 )
 from forge_evaluator.scorers.figures import amounts, dates, figures, is_falling, unit
 from forge_evaluator.scorers.negation import denies_before, polarities
-from forge_evaluator.scorers.prose import Document, Prompt, Sentence, words
+from forge_evaluator.scorers.prose import MAX_WORDS, Document, Prompt, Sentence, words
 
 _CONTRADICTED = 0.5
 _ON_TOPIC = 0.3
@@ -257,6 +257,8 @@ def _label(check: LabelCheck, reading: Reading) -> Found:
         )
     asserted: dict[str, str] = {}
     for sentence in reading.fresh:
+        if len(sentence.words) > MAX_WORDS:
+            continue
         for name in _options(check, sentence.text):
             asserted.setdefault(name, sentence.text)
     is_right = set(asserted) == {check.value}
