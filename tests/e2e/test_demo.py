@@ -50,6 +50,7 @@ def test_the_held_out_score_rises_from_below_30_to_above_80(shown):
     assert coding.candidate.mean > 80
     assert coding.candidate.n >= 100
     assert card.verdict is Verdict.PROMOTE
+    assert [one.asked > 0 for one in card.parity] == [True, True]
 
 
 def test_the_general_domain_loses_no_more_than_10_points(shown):
@@ -80,6 +81,24 @@ def test_a_run_on_shuffled_answers_is_kept_and_not_promoted(shown):
     assert view.state is RunState.KEPT, view.error
     assert group(view.scorecard, "coding").candidate.mean < group(view.scorecard, "coding").incumbent.mean
     assert next(p for p in registry.pointers().pointers if p.domain == "nano").live == before
+
+
+def test_two_versions_are_compared_of_which_neither_is_live(shown):
+    """The spoilt one of the test before, and the bare base."""
+    registry, artifacts = shown.registry(), artifact_client(shown)
+    spoilt = registry.versions("nano")[0].number
+
+    view = registry.start_run(RunRequest(domain="nano", kind=RunKind.EVAL, version=spoilt, opponent=0))
+    view = wait_for_end(registry, view.id)
+
+    assert (view.state, view.version, view.opponent) == (RunState.KEPT, spoilt, 0), view.error
+    card = view.scorecard
+    assert (card.incumbent, card.is_against_live) == ("engie-nano:v0", False)
+    assert [one.model for one in card.parity] == [f"engie-nano:v{spoilt}", "engie-nano:v0"]
+    assert all(one.equal >= one.asked / 2 > 0 for one in card.parity)
+    page = artifacts.fetch(view.stages[-1].result["page"]["sha256"]).read_text()
+    assert card.lost
+    assert page.index(f"<span class=id>{card.lost[0]}<") < page.index("'flag dim'")
 
 
 def test_the_promoted_model_answers_through_the_openai_sdk(shown):

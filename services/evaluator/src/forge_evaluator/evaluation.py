@@ -22,7 +22,7 @@ from forge_common.engine import Engine as OllamaEngine
 from forge_common.logging import get_logger
 from forge_common.queue.stage import Beat
 from forge_evaluator import extract, junit, page, parity, report
-from forge_evaluator.benchmarks import Benchmark, Task, read, selftest
+from forge_evaluator.benchmarks import Benchmark, BenchmarkUnusable, Task, read, selftest
 from forge_evaluator.benchmarks.checks import ChoiceCheck, DocumentCheck, ExactCheck, NumberCheck, ParsedCheck
 from forge_evaluator.engine import Engine
 from forge_evaluator.executions import Executions, sandbox_version
@@ -85,9 +85,7 @@ def evaluate(
     is scored.
     """
     began = time.monotonic()
-    hashes = (request.benchmark, *(guard.benchmark for guard in request.guards))
-    benchmarks = tuple(read(artifacts.fetch(sha256).read_bytes()) for sha256 in hashes)
-    evaluation = Evaluation(request, run_id, benchmarks, settings)
+    evaluation = Evaluation(request, run_id, tuple(_benchmarks(request, artifacts)), settings)
     with _sandbox(evaluation, tier) as (sandbox, description):
         _test_benchmarks(evaluation, sandbox, description, beat)
         equal = _parity(evaluation, beat)
@@ -107,6 +105,15 @@ def evaluate(
     )
 
 
+def _benchmarks(request: EvaluateRequest, artifacts: ArtifactClient) -> Iterator[Benchmark]:
+    """The domain's own, then the guards'. Raises BenchmarkUnusable."""
+    whose = [(request.domain.id, request.benchmark)]
+    whose += [(guard.domain, guard.benchmark) for guard in request.guards]
+    for domain, sha256 in whose:
+        with _of(domain):
+            yield read(artifacts.fetch(sha256).read_bytes())
+
+
 def _test_benchmarks(evaluation: Evaluation, sandbox: Runs, description: str, beat: Beat) -> None:
     """A benchmark that cannot tell right from wrong judges nobody. Remembered: what was tested once costs nothing."""
 
@@ -115,12 +122,21 @@ def _test_benchmarks(evaluation: Evaluation, sandbox: Runs, description: str, be
         beat.progress(Progress(message="testing the benchmark", step=done, of=of))
 
     folder = evaluation.settings.work / "selftests"
-    scorings = (
-        evaluation.request.domain.eval.scoring,
-        *(guard.scoring for guard in evaluation.request.guards),
-    )
-    for benchmark, scoring in zip(evaluation.benchmarks, scorings, strict=True):
-        selftest.require(benchmark, sandbox, scoring, sandbox_name=description, folder=folder, told=told)
+    request = evaluation.request
+    whose = [(request.domain.id, request.domain.eval.scoring)]
+    whose += [(guard.domain, guard.scoring) for guard in request.guards]
+    for (domain, scoring), benchmark in zip(whose, evaluation.benchmarks, strict=True):
+        with _of(domain):
+            selftest.require(benchmark, sandbox, scoring, sandbox_name=description, folder=folder, told=told)
+
+
+@contextlib.contextmanager
+def _of(domain: str) -> Iterator[None]:
+    """A run may read several benchmarks: an error says whose it was."""
+    try:
+        yield
+    except BenchmarkUnusable as error:
+        raise BenchmarkUnusable(f"the benchmark of {domain!r}: {error.message}", fix=error.fix) from error
 
 
 def _askable(benchmark: Benchmark) -> tuple[Task, ...]:

@@ -19,6 +19,7 @@ from forge_common.contracts.exchange import Message
 from forge_common.contracts.scorecard import Verdict
 from forge_common.contracts.stages import EvaluateRequest, GuardBenchmark, ParityProbe
 from forge_common.queue.stage import Beat
+from forge_evaluator.benchmarks import BenchmarkUnusable
 from forge_evaluator.engine import EngineDown
 from forge_evaluator.evaluation import evaluate
 from forge_evaluator.parity import NotAsTrained
@@ -228,6 +229,16 @@ def test_guards_are_asked_a_bounded_number_of_the_same_tasks_once(place, models)
     prompts = {asked["messages"][0]["content"] for asked in facts}
     assert (len(facts), len(prompts)) == (2 * 20, 20)  # greedy answers are known to the second run
     assert {(asked["temperature"], asked["max_tokens"]) for asked in facts} == {(0, 32)}
+
+
+def test_a_benchmark_that_cannot_be_read_is_named_by_its_domain(place, models):
+    broken = place.artifacts.push_bytes(b"no benchmark", "benchmark").sha256
+    spoilt = guard(place, 20).model_copy(update={"benchmark": broken})
+
+    with pytest.raises(BenchmarkUnusable, match="the benchmark of 'facts': line 1 is no JSON"):
+        place.run(guards=(spoilt,))
+
+    assert models.asked == []
 
 
 def test_a_guard_leaves_the_domains_own_figures_alone(place):
