@@ -1,7 +1,7 @@
 """Tests that are code, in a sandbox of their own: they call the candidate in another one, through the judge in between.
 
-The candidate sees arguments and never a test. Where arguments or answers are no plain data both run in one process, which
-is told: such a verdict is weak.
+The candidate sees arguments and never a test. Where arguments are no plain data both run in one process, which is told: such
+a verdict is weak.
 """
 
 from __future__ import annotations

@@ -141,7 +141,11 @@ class Reply:
         return self.kind is Answer.RAISED and self.text.startswith(_OUT_OF_MEMORY)
 
 
-_OUT_OF_MEMORY = ("MemoryError", "RangeError: Array buffer allocation failed")
+_OUT_OF_MEMORY = (
+    "MemoryError",
+    "RangeError: Array buffer allocation failed",
+    "RangeError: Failed to allocate memory",
+)
 
 
 class End(StrEnum):
@@ -212,8 +216,8 @@ class HarnessExecution:
     When not: `text` is the error ("AssertionError: ..."), `line` where it passed through `side`'s source. An assertion
     that fails is told of the TESTS, an error that the candidate raised of the CANDIDATE. When `end` is not FINISHED, it is
     how `side`'s process ended.
-    `is_weak`: what the two exchange is not plain data, so both ran in one process, where the candidate could have forged
-    the verdict.
+    `is_weak`: what the tests pass is not plain data, or they use more of the candidate than its entry point; so both ran in
+    one process, where the candidate could have forged the verdict.
     """
 
     has_passed: bool

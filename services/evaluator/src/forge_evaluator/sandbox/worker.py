@@ -43,6 +43,7 @@ class Line:
 
     def __init__(self, judge: socket.socket, kind: Profile, wall_s: float) -> None:
         self._judge = judge
+        self.kind = kind
         self._limit = _SHELL_FRAME_LIMIT if kind is Profile.SHELL else _FRAME_LIMIT
         self.deadline = time.monotonic() + wall_s + _GRACE_S
         self.is_complete = False
@@ -136,20 +137,20 @@ class Worker:
             raise SandboxLost(f"the sandbox went silent: {self._last_words() or error}") from error
         if "failed" in told:
             raise SandboxLost(f"a task could not be walled in: {told['failed']}")
-        end, detail = (End.GARBLED, line.garbled) if line.garbled else self._end(told, line.is_complete)
+        end, detail = (End.GARBLED, line.garbled) if line.garbled else self._end(told, line)
         return Ending(end, told["cpu_s"], told["wall_s"], told["memory_bytes"], detail)
 
-    def _end(self, told: dict[str, Any], is_complete: bool) -> tuple[End, str]:
-        if is_complete:
+    def _end(self, told: dict[str, Any], line: Line) -> tuple[End, str]:
+        if line.is_complete:
             return End.FINISHED, ""
-        end = self._stopped(told)
+        end = self._stopped(told, line.kind)
         if end is not None:
             return end, self._describe(end)
         if told["signal"] is not None:
             return End.DIED, f"ended by signal {told['signal']}"
         return End.DIED, f"left with exit status {told['exit']}"
 
-    def _stopped(self, told: dict[str, Any]) -> End | None:
+    def _stopped(self, told: dict[str, Any], kind: Profile) -> End | None:
         """By a limit, as its monitor or the kernel applies it; None for any other way to end."""
         by_monitor = {"wall": End.WALL, "cpu": End.CPU, "memory": End.KILLED}
         if told["stopped"] is not None:
@@ -160,7 +161,8 @@ class Worker:
             # The kernel's CPU limit and its memory killer send the same signal. The limit is counted in ticks, which on a
             # busy machine run ahead of the exact time reported here (1.6 s was seen for 2): half of it tells them apart.
             return End.CPU if told["cpu_s"] >= self.limits.cpu_s * 0.5 else End.KILLED
-        gave_up = told["signal"] in _ABORTS and told["memory_bytes"] >= self.limits.memory_bytes // 2
+        is_full = told["memory_bytes"] >= self.limits.memory_bytes // 2
+        gave_up = kind is Profile.NODE and told["signal"] in _ABORTS and is_full
         return End.KILLED if gave_up else None
 
     def _describe(self, end: End) -> str:
@@ -188,7 +190,7 @@ class Worker:
 
 
 # How V8 ends when its heap is full.
-_ABORTS = (signal.SIGABRT, signal.SIGTRAP, signal.SIGILL)
+_ABORTS = (signal.SIGABRT, signal.SIGTRAP, signal.SIGILL, signal.SIGSEGV)
 
 
 def is_deep(value: object) -> bool:

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import platform
-import sys
-import time
 from dataclasses import dataclass
-from pathlib import Path
 
-import psutil
 import pytest
 
 from forge_common.contracts.scorecard import Outcome
@@ -225,7 +221,8 @@ GOOD = "def solve(n):\n    return n * n\n"
 LOOK_AROUND = """
 import os, threading
 def look():
-    return [sorted(os.listdir('/tmp')), threading.active_count(), sorted(set(globals()) - {'__builtins__'})]
+    names = sorted(set(globals()) - {'__builtins__'})
+    return [os.listdir('/tmp'), os.getpid(), os.listdir('/proc'), threading.active_count(), names]
 """
 
 
@@ -246,46 +243,12 @@ def test_a_hostile_answer_gets_its_verdict_and_leaves_nothing_behind(pool, hosti
     assert judge(pool, GOOD).outcome is Outcome.PASSED
     if pool.tier.launch.walls in {Walls.BUBBLEWRAP, Walls.NAMESPACES}:
         (around,) = pool.run(Job(LOOK_AROUND, "look", ((),))).replies
-        assert around.value == [[], 1, ["__name__", "look", "os", "threading"]]
+        assert around.value == [[], 1, [], 1, ["__name__", "look", "os", "threading"]]
 
 
 def test_the_suite_is_as_large_as_it_claims():
     assert (len(FAKES), len(BOMBS), len(ESCAPES)) >= (15, 21, 21)
     assert len({case.name for case in ALL}) == len(ALL)
-
-
-def test_hundreds_of_hostile_tasks_leak_nothing(pool):
-    quick = [
-        case
-        for case in ALL
-        if case.outcomes & {Outcome.ERROR, Outcome.WRONG, Outcome.DIED} and case not in BOMBS
-    ]
-    for _ in range(2):  # both workers are up before anything is counted
-        judge(pool, GOOD)
-    before = _traces(pool)
-
-    for number in range(300):
-        judge(pool, quick[number % len(quick)].code)
-
-    after = _traces(pool)
-    assert {name: after[name] - before[name] for name in before} == dict.fromkeys(before, 0)
-
-
-def _traces(pool):
-    me = psutil.Process()
-    mounts = Path("/proc/self/mountinfo")
-    return {
-        # A monitor reports just before it ends, so the lowest of several counts is the one at rest.
-        "processes": min(len(me.children(recursive=True)) for _ in range(20) if time.sleep(0.1) is None),
-        "descriptors": len(list(Path("/dev/fd").iterdir())),
-        "mounts": len(mounts.read_text().splitlines()) if sys.platform == "linux" else 0,
-        "files": len(_files_of(pool.tier.launch.uid)),
-    }
-
-
-def _files_of(uid):
-    """Files of the sandbox's own user; without one, others' files in the shared folder could not be told apart."""
-    return [] if uid is None else [path for path in Path("/tmp").iterdir() if path.lstat().st_uid == uid]
 
 
 def test_state_does_not_outlive_its_task(pool):

@@ -19,18 +19,27 @@ pytestmark = pytest.mark.integration
 GOOD = Job("def f(n):\n    return n + 1\n", "f", ((1,),))
 
 OWNER = """
-import sys, threading
+import sys, threading, time
 from forge_evaluator.sandbox import *
 pool = Pool(probe((Walls(sys.argv[1]),)), workers=1, limits=Limits(cpu_s=60, wall_s=60))
 pool.run(Job("def f():\\n    pass", "f", ((),)))
-threading.Thread(target=pool.run, args=(Job("def f():\\n    while True: pass", "f", ((),)),), daemon=True).start()
-import time; time.sleep(1); print("ready", flush=True); time.sleep(60)
+task = {
+    "python": lambda: pool.run(Job("def f():\\n    while True: pass", "f", ((),))),
+    "node": lambda: pool.run(Job("for (;;);", "f", ((),), Language.JAVASCRIPT)),
+    "shell": lambda: pool.run_shell(ShellJob("setsid sleep 600 & sleep 600", (ShellRun(),))),
+    "tests": lambda: pool.run_harness(HarnessJob("def f(): pass", "f", "while True: pass")),
+}[sys.argv[2]]
+threading.Thread(target=task, daemon=True).start()
+time.sleep(1); print("ready", flush=True); time.sleep(60)
 """
 
 
-def test_a_killed_owner_leaves_no_process(tier):
+@pytest.mark.parametrize("kind", ["python", "node", "shell", "tests"])
+def test_a_killed_owner_leaves_no_process(tier, kind):
+    if not {"node": tier.node, "shell": tier.bash}.get(kind, "always"):
+        pytest.skip(f"no {kind} behind these walls: {tier.description}")
     owner = subprocess.Popen(
-        [sys.executable, "-c", OWNER, tier.launch.walls.value], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", OWNER, tier.launch.walls.value, kind], stdout=subprocess.PIPE, text=True
     )
     assert owner.stdout.readline() == "ready\n"
     inside = psutil.Process(owner.pid).children(recursive=True)

@@ -24,7 +24,7 @@ _TASK_NAMESPACES = linux.CLONE_NEWUSER | linux.CLONE_NEWNS | linux.CLONE_NEWPID 
 _HARMLESS = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
 # V8 reserves far more addresses than it writes to, so Node is limited in what is writable; and of that it claims 512 MB for
 # compiled code at once, of which it touches as much as it compiles, and its threads' stacks.
-_V8_RESERVES = 640 << 20
+_V8_RESERVES = 560 << 20
 _OWN_NAMESPACES = ("bubblewrap", "namespaces")
 
 

@@ -6,7 +6,10 @@ JSON's own types stand for themselves; the rest is an object with one key that s
 from __future__ import annotations
 
 import json
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 MAX_BYTES = 1_000_000
@@ -72,12 +75,22 @@ def _items(values: Any, depth: int, budget: _Budget) -> list[Any]:
 def _mapping(value: dict[Any, Any], depth: int, budget: _Budget) -> dict[str, Any]:
     if all(type(key) is str and not key.startswith("$") for key in value):
         return {_short(key): _encode(item, depth, budget) for key, item in value.items()}
-    return {"$dict": [_items(pair, depth + 1, budget) for pair in value.items()]}
+    return {"$dict": _pairs(value, depth, budget)}
 
 
 def _tagged(tag: str) -> Callable[[Any, int, _Budget], dict[str, Any]]:
     return lambda value, depth, budget: {tag: _items(value, depth, budget)}
 
+
+def _pairs(value: dict[Any, Any], depth: int, budget: _Budget) -> list[Any]:
+    return [_items(pair, depth + 1, budget) for pair in value.items()]
+
+
+# What is used up by looking at it, and so travels as what it would have given.
+_LAZY: tuple[type, ...] = (
+    *(type(empty) for empty in ((_ for _ in ()), iter([]), iter(()), iter({}), iter(""), reversed([]))),
+    *(map, filter, zip, enumerate, type({}.keys()), type({}.values()), type({}.items())),
+)
 
 _ENCODERS: dict[type, Callable[[Any, int, _Budget], Any]] = {
     list: _items,
@@ -87,7 +100,14 @@ _ENCODERS: dict[type, Callable[[Any, int, _Budget], Any]] = {
     frozenset: _tagged("$frozenset"),
     bytes: lambda value, _depth, _budget: {"$bytes": _short(value.hex())},
     complex: lambda value, _depth, _budget: {"$complex": [value.real, value.imag]},
+    Counter: lambda value, depth, budget: {"$counter": _pairs(value, depth, budget)},
+    OrderedDict: lambda value, depth, budget: {"$ordered": _pairs(value, depth, budget)},
+    deque: _tagged("$deque"),
+    Decimal: lambda value, _depth, _budget: {"$decimal": _short(str(value))},
+    Fraction: lambda value, _depth, _budget: {"$fraction": _short(str(value))},
+    range: lambda value, _depth, _budget: {"$range": [value.start, value.stop, value.step]},
 }
+_ENCODERS.update(dict.fromkeys(_LAZY, _tagged("$iterator")))
 
 _DECODERS: dict[str, Callable[[Any], Any]] = {
     "$int": lambda body: int(body, 16),
@@ -97,6 +117,13 @@ _DECODERS: dict[str, Callable[[Any], Any]] = {
     "$frozenset": lambda body: frozenset(decode(item) for item in body),
     "$bytes": bytes.fromhex,
     "$complex": lambda body: complex(*body),
+    "$counter": lambda body: Counter({decode(key): decode(item) for key, item in body}),
+    "$ordered": lambda body: OrderedDict((decode(key), decode(item)) for key, item in body),
+    "$deque": lambda body: deque(decode(item) for item in body),
+    "$decimal": Decimal,
+    "$fraction": Fraction,
+    "$range": lambda body: range(*body),
+    "$iterator": lambda body: iter([decode(item) for item in body]),
 }
 
 

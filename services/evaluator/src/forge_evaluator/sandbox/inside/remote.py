@@ -1,7 +1,8 @@
 """Tests that are code: they call a candidate which is in another sandbox, and are never shown to it.
 
-A call goes to the judge as `{"ask", "keywords"}`; what it led to comes back. Values that are no plain data end the tests at
-once, with `{"unsendable"}`: then the judge may run both in one process.
+A call goes to the judge as `{"ask", "keywords"}`; what it led to comes back. Arguments that are no plain data end the tests
+at once, with `{"unsendable"}`: then the judge may run both in one process. An answer that is none is the candidate's error:
+it could else bring about by itself that both are run together.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ class NotPlain(BaseException):
 
 
 class CandidateError(Exception):
-    """What the candidate raised is of a type of its own."""
+    """What the candidate raised is of a type of its own, or what it answered is no plain data."""
 
 
 def execute(code: str, file: str, namespace: dict[str, Any]) -> None:
@@ -72,7 +73,8 @@ class Remote:
 
     def _read(self, told: dict[str, Any], arguments: tuple[Any, ...]) -> Any:
         if "unsendable" in told:
-            raise NotPlain(told["unsendable"])
+            self.raised, self.line = CandidateError(told["unsendable"]), None
+            raise self.raised
         if "raised" in told:
             self.raised, self.line = _error(told["raised"], told["message"]), told["line"]
             raise self.raised
