@@ -100,29 +100,37 @@ def import_(
 def check(
     file: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Benchmark tasks, JSON lines.")],
     *,
+    to: Annotated[Path | None, typer.Option("--out", help="Write the tasks that pass to this file.")] = None,
     json_: JsonFlag = False,
 ) -> None:
     """Whether a benchmark tells right from wrong: gold answers pass; stub, empty, refusal and echo do not."""
-    found = _checked(Installation.find(), file, quiet=json_)
+    found = _checked(Installation.find(), file, to=to, quiet=json_)
     if json_:
         print_json(found)
     else:
         _show_contents(found["contents"])
         note(f"sandbox {escape(found['sandbox'])}")
         _show_flaws(found)
-    if found["flaws"] or found["overlaps"] or found["untested"]:
+        if found["written"]:
+            done(f"{found['written']['tasks']:,} tasks that pass are in {escape(found['written']['file'])}")
+    if to is None and (found["flaws"] or found["overlaps"] or found["untested"]):
         raise typer.Exit(FAILED)
 
 
 def _checked(
-    here: Installation, file: Path, document: DomainDocument | None = None, *, quiet: bool
+    here: Installation,
+    file: Path,
+    document: DomainDocument | None = None,
+    *,
+    to: Path | None = None,
+    quiet: bool,
 ) -> Document:
     """By the weights of the document, where there is one."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder, "domain.json")
         if document is not None:
             place.write_text(document.model_dump_json())
-        options = evaluator.arguments(document=place if document else None)
+        options = evaluator.arguments(document=place if document else None, out=to)
         found: Document = evaluator.run("bench", "check", file, *options, here=here, quiet=quiet)
     return found
 
@@ -138,7 +146,7 @@ def upload(here: Installation, domain: str, file: Path, *, quiet: bool) -> str:
         raise BenchmarkFlawed(
             f"{len(tasks)} of {found['contents']['tasks']} tasks fail the self-test "
             f"({', '.join(tasks[:5])}{', …' if len(tasks) > 5 else ''}); nothing was uploaded",
-            fix=f"mend or remove those tasks in {file}, then `forge bench check {file}`",
+            fix=f"mend them, or leave them out: `forge bench check {file} --out FILE`",
         )
     ref = clients.artifacts(here).push(file, "benchmark")
     registry.put_benchmark(domain, ref)
@@ -183,7 +191,7 @@ def _show_import(found: Document) -> None:
     done(f"{found['tasks']:,} tasks of {found['records']:,} records in {escape(found['file'])}")
     _show_contents(found["manifest"])
     if found["needs_judge"]:
-        note(f"{found['needs_judge']:,} tasks have long answers: without a judge they stay unscored")
+        note(f"{found['needs_judge']:,} tasks have long answers, which only a judge can score")
     if refused:
         note(f"{refused:,} records were refused:")
         rows = [

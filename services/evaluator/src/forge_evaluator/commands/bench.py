@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import JsonValue
 
 from forge_common.errors import ForgeError
-from forge_evaluator.benchmarks import Task, load, manifest, practice, read, shipped
+from forge_evaluator.benchmarks import BenchmarkUnusable, Task, load, manifest, practice, read, shipped
 from forge_evaluator.benchmarks.load import practice_names, shipped_manifest, shipped_names
 from forge_evaluator.benchmarks.overlap import overlaps
 from forge_evaluator.benchmarks.selftest import check
@@ -36,6 +36,7 @@ def add(commands: Commands) -> None:
         "--practice", type=Path, help="practice tasks (default: the shipped ones of that name)"
     )
     checking.add_argument("--document", type=Path, help="the domain document whose weights score")
+    checking.add_argument("--out", type=Path, help="write the tasks that pass to this file")
     checking.set_defaults(run=_check)
     writing = bench.add_parser("manifest", help="write NAME.manifest.json beside NAME.jsonl")
     writing.add_argument("file", type=Path)
@@ -62,8 +63,11 @@ def _check(arguments: argparse.Namespace, events: Events) -> int:
             benchmark, sandbox, weights, told=lambda done, of: events.progress("testing the tasks", done, of)
         )
     shared = overlaps(_practice(arguments.practice), benchmark.tasks)
+    bad = {flaw.task for flaw in tested.flaws} | {overlap.task for overlap in shared}
+    written = None if arguments.out is None else _without(arguments.file, bad, arguments.out)
     events.result(
         {
+            "written": written,
             "contents": benchmark.contents.model_dump(mode="json"),
             "sandbox": description,
             **tested.model_dump(mode="json"),
@@ -71,6 +75,28 @@ def _check(arguments: argparse.Namespace, events: Events) -> int:
         }
     )
     return 1 if tested.flaws or tested.untested or shared else 0
+
+
+def _without(source: Path, bad: set[str], out: Path) -> dict[str, Any]:
+    """The lines of `source` whose tasks are not `bad`, as they are, with a manifest of their own."""
+    lines = [line for line in source.read_text(encoding="utf-8").split("\n") if line.strip()]
+    kept = [line for line in lines if json.loads(line)["id"] not in bad]
+    if not kept:
+        raise BenchmarkUnusable(
+            "no task passes the self-test", fix="nothing was written; see the flaws without --out"
+        )
+    out.write_text("\n".join(kept) + "\n", encoding="utf-8")
+    before = manifest.beside(source)
+    said = manifest.parse(before.read_bytes(), source.stem) if before.is_file() else None
+    manifest.beside(out).unlink(missing_ok=True)
+    manifest.write(
+        out,
+        load(out).contents,
+        licence=said.licence if said else None,
+        description=(said.description if said else source.stem)
+        + ", without the tasks that fail their self-test",
+    )
+    return {"file": str(out), "tasks": len(kept), "left_out": sorted(bad)}
 
 
 def _practice(path: Path | None) -> list[Task]:
