@@ -90,13 +90,13 @@ def curate(
     """
     dropped: Counter[str] = Counter()
     samples: list[Sample] = []
-    checks = _sample_checks(rules, benchmark)
+    checks = sample_checks(rules, benchmark)
     teachers = Teachers(policy or Policy())
     seen, seen_until = 0, None
     for candidate in candidates:
         seen += 1
         seen_until = max(filter(None, (seen_until, candidate.stored_at)), default=None)
-        found = _examined(candidate, teachers, checks, own)
+        found = examined(candidate, teachers, checks, own)
         if isinstance(found, Sample):
             samples.append(found)
         else:
@@ -124,10 +124,10 @@ def curate(
     )
 
 
-def _examined(
+def examined(
     candidate: Candidate, teachers: Teachers, checks: Iterable[Check], own: str | None
 ) -> Sample | str:
-    """The sample, or the reason that there is none."""
+    """The sample, or the reason that there is none. Whether it is one of several that are the same is not looked at."""
     reason = teachers.reason(candidate) or _exchange_reason(candidate)
     if reason is not None:
         return reason
@@ -225,7 +225,7 @@ def _exchange_reason(candidate: Candidate) -> str | None:
     return next((reason for reason, holds in reasons.items() if holds), None)
 
 
-def _sample_checks(rules: DataRules, benchmark: Benchmark | None) -> list[Check]:
+def sample_checks(rules: DataRules, benchmark: Benchmark | None) -> list[Check]:
     """In order; the first that names a reason decides."""
     checks: list[Check] = [
         _empty,

@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterable, Sequence
 from sqlalchemy import Engine, text
 from sqlmodel import Session
 
-from forge_collector import repository, rules_table
+from forge_collector import pairs, repository, rules_table
 from forge_collector.benchmark_overlap import Benchmark
 from forge_collector.curate import Curated, curate
+from forge_collector.policy import Policy
+from forge_collector.preferences import Preferences, prefer
 from forge_common.artifacts import ArtifactClient, ref_of
 from forge_common.contracts.base import ArtifactRef, RunId, Sha256
-from forge_common.contracts.dataset import DatasetManifest, DatasetRow
+from forge_common.contracts.dataset import DatasetManifest, DatasetRow, PreferenceRow
 from forge_common.contracts.domain import DomainDocument
 from forge_common.contracts.exchange import Origin
 from forge_common.contracts.stages import Progress
@@ -59,30 +61,61 @@ def build(
     excluded = Benchmark.parse(artifacts.fetch(benchmark).read_bytes()) if benchmark else None
     report(Progress(message="reading exchanges"))
     with session_scope(engine) as session:
+        policy = rules_table.policy(session)
         curated = curate(
             repository.candidates(session, domain.id, origins),
             domain.data,
             benchmark=excluded,
             seed=seed,
-            policy=rules_table.policy(session),
+            policy=policy,
             own=domain.model_prefix,
         )
+        preferences = _preferences(session, domain, excluded, policy, origins)
     _check_size(curated, domain)
     report(Progress(message="storing rows", metrics={"train_rows": len(curated.train), "seen": curated.seen}))
-    files = [as_lines(curated.train), as_lines(curated.valid)]
-    manifest = _manifest(domain, curated, benchmark, seed, files)
+    files = [as_lines(rows) for rows in (curated.train, curated.valid, preferences.rows) if rows]
+    made = _manifest(domain, curated, benchmark, seed, files)
+    manifest = made.model_copy(update=_of_preferences(preferences, files))
     document = manifest.model_dump_json().encode()
     ref = ref_of(document, KIND)
     with session_scope(engine) as session:
         # As one to be forgotten: should we be killed between the first upload and the end, nothing stays in the registry.
         repository.save_dataset(session, ref, manifest, seen_until=curated.seen_until, run_id=run_id)
     with session_scope(engine) as session:
-        save_members(session, ref, [row.source for row in (*curated.train, *curated.valid)])
+        save_members(session, ref, _sources(curated, preferences))
         for data in files:
             artifacts.push_bytes(data, ROWS)
         artifacts.push_bytes(document, KIND)
         repository.hold_dataset(session, ref.sha256)
     return ref, manifest
+
+
+def _preferences(
+    session: Session,
+    domain: DomainDocument,
+    benchmark: Benchmark | None,
+    policy: Policy,
+    origins: Sequence[Origin],
+) -> Preferences:
+    """Both answers of a pair must be of the origins that were asked for."""
+    found = (
+        pair
+        for pair in pairs.decided(session, domain.id)
+        if not origins or all(exchange.origin in origins for exchange in pair)
+    )
+    return prefer(found, domain.data, benchmark=benchmark, policy=policy)
+
+
+def _of_preferences(preferences: Preferences, files: Sequence[bytes]) -> dict[str, object]:
+    return {
+        "preferences": ref_of(files[-1], ROWS) if preferences.rows else None,
+        "preference_rows": len(preferences.rows),
+        "preferences_dropped": preferences.dropped,
+    }
+
+
+def _sources(curated: Curated, preferences: Preferences) -> list[str]:
+    return [*(row.source for row in (*curated.train, *curated.valid)), *preferences.sources]
 
 
 def save_members(session: Session, ref: ArtifactRef, sources: Sequence[str]) -> None:
@@ -111,7 +144,7 @@ def _manifest(
     seed: int,
     files: Sequence[bytes],
 ) -> DatasetManifest:
-    train, valid = (ref_of(data, ROWS) for data in files)
+    train, valid = (ref_of(data, ROWS) for data in files[:2])
     return DatasetManifest(
         domain=domain.id,
         train=train,
@@ -128,6 +161,6 @@ def _manifest(
     )
 
 
-def as_lines(rows: Iterable[DatasetRow]) -> bytes:
+def as_lines(rows: Iterable[DatasetRow | PreferenceRow]) -> bytes:
     """JSON lines, fields in the contract's order."""
     return b"".join(row.model_dump_json(exclude_none=True).encode() + b"\n" for row in rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 from sqlalchemy import Row, text
@@ -38,6 +39,11 @@ _LIST = text(
 )
 _TALLY = text(f"select {_LEFT_MODEL}, {_RIGHT_MODEL}, {_BETTER}, count(*) {_JOINED} group by 1, 2, 3")
 
+_DECIDED = text(
+    f"select l.document, r.document, {_BETTER} as better {_JOINED}"
+    f' and l.domain = r.domain and {_BETTER} is not null order by r.id collate "C"'
+)
+
 
 class PairUnknown(NotFound):
     """No pair of that id."""
@@ -70,6 +76,13 @@ def find_pairs(
     """Newest first."""
     asked = {"domain": domain, "limit": limit, "before": before}
     return [_view(row) for row in session.connection().execute(_LIST, asked)]
+
+
+def decided(session: Session, domain: str) -> Iterator[tuple[Exchange, Exchange]]:
+    """The better and the worse one of every pair that was decided, in the order of ids."""
+    for left, right, better in session.connection().execute(_DECIDED, {"domain": domain}):
+        both = Exchange.model_validate_json(left), Exchange.model_validate_json(right)
+        yield both if better == Side.LEFT else both[::-1]
 
 
 def tallies(session: Session, domain: str | None) -> list[Tally]:

@@ -236,7 +236,7 @@ def shared_files(session: Session, dataset: str) -> set[str]:
 
 
 def _row_files(record: DatasetRecord) -> set[str]:
-    return {record.manifest[part]["sha256"] for part in ("train", "valid")}
+    return {file.sha256 for file in DatasetManifest.model_validate(record.manifest).files}
 
 
 def add_members(session: Session, dataset: str, exchange_ids: Sequence[str]) -> int:

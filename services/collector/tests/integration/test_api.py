@@ -10,7 +10,7 @@ import pytest
 from forge_collector.settings import Settings
 from forge_collector.tasks import Preparation
 from forge_common.contracts.base import RunId, StageId
-from forge_common.contracts.dataset import DatasetManifest, DatasetRow
+from forge_common.contracts.dataset import DatasetManifest, DatasetRow, PreferenceRow
 from forge_common.contracts.domain import DomainDocument
 from forge_common.contracts.stages import PrepareRequest, StageClaim
 from forge_common.queue.stage import Beat
@@ -188,6 +188,32 @@ def test_feedback_decides_what_is_trained_on(collector: Any, registry: Any) -> N
     assert answers["ex_2"] == "better, says <EMAIL_1>"
 
 
+def test_decided_pairs_are_preferences_of_the_dataset_and_both_answers_its_members(
+    collector: Any, registry: Any
+) -> None:
+    registry.domains["legal"] = domain("legal", min_examples=2)
+    rows = [exchange(i, id=f"ex_{i}", domain="legal") for i in range(6)]
+    worse = {"domain": "legal", "answer": {"role": "assistant", "content": "worse"}}
+    rows += [exchange(i, id=f"worse_{i}", pair_of=f"ex_{i}", **worse) for i in (1, 2)]
+    collector.api("POST", "exchanges", json=rows)
+    collector.api("POST", "pairs/worse_1/pick", json={"better": "left"})
+
+    view = collector.api("POST", "datasets", json={"domain": "legal"})
+
+    manifest = DatasetManifest.model_validate(view["manifest"])
+    assert manifest.preferences is not None
+    (row,) = read_preferences(registry, manifest.preferences.sha256)
+    assert (row.source, row.rejected.content, manifest.preference_rows) == ("ex_1", "worse", 1)
+    assert row.chosen.content != "worse"
+    assert row.messages[-1].role == "user"
+    members = collector.api("GET", "exchanges/worse_1")["datasets"]
+    assert members == [view["dataset"]["sha256"]]
+    trained = [
+        r.source for side in (manifest.train, manifest.valid) for r in read_rows(registry, side.sha256)
+    ]
+    assert "worse_1" not in trained
+
+
 def test_an_unknown_dataset_is_not_found(collector: Any) -> None:
     reply = httpx2.get(
         f"{collector.url}/forge/v1/datasets/{'0' * 64}", headers={"x-forge-key": "forge-key-for-tests"}
@@ -237,6 +263,11 @@ def put(registry: Any, data: bytes) -> str:
     sha256 = hashlib.sha256(data).hexdigest()
     registry.store.put(sha256, [data])
     return sha256
+
+
+def read_preferences(registry: Any, sha256: str) -> list[PreferenceRow]:
+    lines = registry.store.path(sha256).read_text().splitlines()
+    return [PreferenceRow.model_validate_json(line) for line in lines]
 
 
 def read_rows(registry: Any, sha256: str) -> list[DatasetRow]:

@@ -67,6 +67,6 @@ def _remove_files(store: ArtifactStore, sha256: Sha256, keep: Collection[Sha256]
     except ValidationError as error:
         raise DatasetUnreadable(f"artifact {sha256[:12]}\u2026 is no dataset") from error
     # The manifest last: if we are killed in between, doing it again finds the rest.
-    for part in (manifest.train.sha256, manifest.valid.sha256, sha256):
+    for part in (*(file.sha256 for file in manifest.files), sha256):
         if part not in keep:
             store.remove(part)

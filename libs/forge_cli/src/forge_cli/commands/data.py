@@ -56,6 +56,8 @@ def show_manifest(manifest: DatasetManifest) -> None:
     )
     out.print(f"{manifest.domain}: {counts}, of {manifest.seen} seen")
     table("left out because", "rows >", rows=[[d.reason, str(d.rows)] for d in manifest.dropped])
+    if manifest.preference_rows:
+        note(f"{manifest.preference_rows} pairs of a better and a worse answer, for training by preference")
     answers = [f"{escape(rule.rule)} {rule.exchanges}" for rule in manifest.policy if rule.eligible]
     if answers:
         note("whose answers: " + " · ".join(answers))

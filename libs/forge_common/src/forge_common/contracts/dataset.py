@@ -50,7 +50,8 @@ class RuleCount(Contract):
 class DatasetManifest(Payload):
     """`seen` rows went in; `dropped` says why some did not come out; train and valid never share a conversation.
 
-    `policy` has the rules that were in force and decided something.
+    `policy` has the rules that were in force and decided something. `preferences` names a third file of rows, for training
+    by preference; None where there are none.
     """
 
     domain: str
@@ -67,3 +68,9 @@ class DatasetManifest(Payload):
     benchmark: str | None = None
     same_family_allowed: bool = False
     policy: tuple[RuleCount, ...] = ()
+    preferences_dropped: tuple[FilterCount, ...] = ()
+
+    @property
+    def files(self) -> tuple[ArtifactRef, ...]:
+        """All the row files."""
+        return (self.train, self.valid, *([self.preferences] if self.preferences else []))
