@@ -67,7 +67,7 @@ def _lora(rules: TrainingRules, layers: int) -> LoraConfig:
         r=rules.rank,
         lora_alpha=rules.alpha,
         lora_dropout=0.0,
-        target_modules=TARGETS,
+        target_modules=list(rules.targets) or TARGETS,
         layers_to_transform=trained_layers(rules, layers),
         task_type="CAUSAL_LM",
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812  its customary name
 from peft import PeftModel
 
+from forge_common.contracts.stages import Progress
 from forge_common.weights.adapter import trained_layers, write_adapter_folder
 from forge_common.weights.batches import BatchPlan, learning_rate, packs
 from forge_common.weights.jobs import TrainOutcome
@@ -26,15 +28,31 @@ from forge_common.weights.training import (
 )
 from forge_trainer_cuda import resume
 from forge_trainer_cuda.jobs import TrainJob
+from forge_trainer_cuda.memory import Room, RowsTooLong, limit_memory, load, release, shorter
 from forge_trainer_cuda.model import load_trainable, trained
 from forge_trainer_cuda.packed import pack
 
 
 def train(job: TrainJob, report: Reports) -> TrainOutcome:
-    """Train, or go on where a killed training of the same job stopped.
+    """Train, or go on where a killed training of the same job stopped; with shorter rows where memory is too small.
 
-    On the CPU the outcome is the same to the last bit, killed or not. Raises NothingToTrainOn, TrainingDiverged.
+    On the CPU the outcome is the same to the last bit, killed or not. Raises NothingToTrainOn, TrainingDiverged,
+    OutOfMemory.
     """
+    limit_memory(job.rules.max_memory_gb, job.device)
+    while True:
+        try:
+            return _train(job, report)
+        except RowsTooLong as error:
+            longest = error.longest
+        # Outside of the handler, which keeps the model alive.
+        release()
+        rules = job.rules.model_copy(update={"max_seq_length": shorter(longest, job.rules.max_seq_length)})
+        report.progress(Progress(message=f"memory ran out: rows of at most {rules.max_seq_length} tokens"))
+        job = job.model_copy(update={"rules": rules})
+
+
+def _train(job: TrainJob, report: Reports) -> TrainOutcome:
     rules, workdir = job.rules, Path(job.workdir)
     torch.use_deterministic_algorithms(mode=True, warn_only=True)
 
@@ -42,8 +60,9 @@ def train(job: TrainJob, report: Reports) -> TrainOutcome:
     rows = encoded.rows
     lengths = [len(row.tokens) for row in rows]
     plan = BatchPlan(lengths, rules)
+    room = Room(job.max_tokens_at_once, lambda message: report.progress(Progress(message=message)))
 
-    model = load_trainable(Path(job.base), rules, job.device)
+    model = load(lambda: load_trainable(Path(job.base), rules, job.device), job.base_name)
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(
         trainable, lr=rules.learning_rate, betas=BETAS, weight_decay=rules.weight_decay
@@ -63,13 +82,12 @@ def train(job: TrainJob, report: Reports) -> TrainOutcome:
             break
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, rules, plan.steps)
-        total = sum(rows[index].targets for index in batch)
-        loss = 0.0
-        for part in packs(batch, lengths, job.max_tokens_at_once):
-            # Every target weighs the same, however the batch is cut.
-            share = target_loss(model, [rows[index] for index in part], job.device) / total
-            share.backward()
-            loss += share.item()
+        chosen = [rows[index] for index in batch]
+        loss = room.fit(
+            max(len(row.tokens) for row in chosen),
+            lambda most: backward(model, chosen, most, job.device),  # noqa: B023  done within this step
+            optimizer.zero_grad,
+        )
         norm = torch.nn.utils.clip_grad_norm_(trainable, MAX_GRADIENT)
         check_finite(loss, float(norm), step)
         optimizer.step()
@@ -77,14 +95,23 @@ def train(job: TrainJob, report: Reports) -> TrainOutcome:
 
         done, tokens = step + 1, sum(lengths[index] for index in batch)
         report.progress(course.count(done, loss, tokens, peak_memory_bytes(job.device)))
-        if course.judge(done, lambda: evaluate(model, valid, job)):
+        if course.judge(done, lambda: evaluate(model, valid, room, job.device)):
             if course.standing.best_step == done:
                 _keep(model, job)
             resume.save(workdir / "checkpoint", course.standing, model, optimizer)
 
-    return course.standing.outcome(
-        workdir / "best", peak_memory_bytes=peak_memory_bytes(job.device), too_long=encoded.too_long
-    )
+    return course.standing.outcome(workdir / "best", encoded, peak_memory_bytes=peak_memory_bytes(job.device))
+
+
+def backward(model: PeftModel, rows: Sequence[TokenRow], max_tokens: int, device: str) -> float:
+    """Add the batch's gradients, a few rows at a time; the mean loss per target."""
+    total, loss = sum(row.targets for row in rows), 0.0
+    for pack_of in packs(range(len(rows)), [len(row.tokens) for row in rows], max_tokens):
+        # Every target weighs the same, however the batch is cut.
+        share = target_loss(model, [rows[index] for index in pack_of], device) / total
+        share.backward()
+        loss += share.item()
+    return loss
 
 
 def target_loss(model: PeftModel, rows: Sequence[TokenRow], device: str) -> torch.Tensor:
@@ -107,16 +134,22 @@ def target_loss(model: PeftModel, rows: Sequence[TokenRow], device: str) -> torc
     ).float()
 
 
-def evaluate(model: PeftModel, rows: Sequence[TokenRow], job: TrainJob) -> float | None:
+def evaluate(model: PeftModel, rows: Sequence[TokenRow], room: Room, device: str) -> float | None:
     """Mean loss per target token; None without rows."""
     if not rows:
         return None
-    model.eval()
     lengths = [len(row.tokens) for row in rows]
-    total = 0.0
+
+    def work(max_tokens: int) -> float:
+        losses = (
+            target_loss(model, [rows[index] for index in pack_of], device)
+            for pack_of in packs(range(len(rows)), lengths, max_tokens)
+        )
+        return math.fsum(loss.item() for loss in losses)
+
+    model.eval()
     with torch.no_grad():
-        for part in packs(range(len(rows)), lengths, job.max_tokens_at_once):
-            total += target_loss(model, [rows[index] for index in part], job.device).item()
+        total = room.fit(max(lengths), work, lambda: None)
     model.train()
     return total / sum(row.targets for row in rows)
 

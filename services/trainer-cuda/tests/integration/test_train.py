@@ -213,5 +213,26 @@ def test_rows_that_are_too_long_are_counted(make_job, report):
 
 
 def test_a_dataset_without_a_usable_row_is_refused(make_job, report):
-    with pytest.raises(NothingToTrainOn, match="none of 4 rows"):
+    with pytest.raises(NothingToTrainOn, match="none of 4 turns"):
         train(make_job(train=[("say", "word " * 300)] * 4), report)
+
+
+def test_training_ends_in_order_when_its_time_is_up(make_job, report):
+    outcome = train(make_job(epochs=500, patience=500, max_seconds=2), report)
+
+    assert 0 < outcome.steps < 2000
+    assert outcome.curve[-1].step == outcome.steps
+    assert Path(outcome.adapter, "adapter_model.safetensors").is_file()
+
+
+def test_only_the_named_maps_get_an_adapter(make_job, report):
+    outcome = train(make_job(targets=["q_proj", "v_proj"]), report)
+
+    names = {name.split(".")[-2] for name in read_adapter(Path(outcome.adapter)).pairs}
+    assert names == {"q_proj", "v_proj"}
+
+
+def test_batches_counted_in_tokens_take_more_steps(make_job, report):
+    outcome = train(make_job(batch_tokens=64), report)
+
+    assert outcome.steps > 8

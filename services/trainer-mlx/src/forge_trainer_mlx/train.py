@@ -42,9 +42,7 @@ def train(job: TrainJob, report: Reports) -> TrainOutcome:
     encoded, valid = training_rows(job, ChatTokenizer(Path(job.base)))
     training = Training(job, encoded.rows, valid, report)
     training.run()
-    return training.course.standing.outcome(
-        training.write(), peak_memory_bytes=peak_memory_bytes(), too_long=encoded.too_long
-    )
+    return training.course.standing.outcome(training.write(), encoded, peak_memory_bytes=peak_memory_bytes())
 
 
 class Training:

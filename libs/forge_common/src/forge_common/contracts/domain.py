@@ -153,6 +153,8 @@ class TrainingRules(Contract):
     seed: int = 1
     # Training ends in order once it has taken so long, with the best checkpoint so far.
     max_seconds: float | None = Field(default=None, gt=0)
+    # Of the card, or of the machine's memory where there is none.
+    max_memory_gb: float | None = Field(default=None, gt=0)
     # `live` goes on from the live version's adapter instead of from a fresh one.
     start_from: Literal["base", "live"] = "base"
     # Rows of the parent's dataset among those of this one, as a share of the latter: against forgetting.

@@ -82,6 +82,13 @@ class TrainResult(Contract):
     peak_memory_bytes: int
     device: str
     versions: dict[str, str]
+    # Python, platform, driver and the like: what made the figures besides the versions.
+    environment: dict[str, str] = Field(default_factory=dict)
+    # Of the conversations: those that became several rows, and turns that were left out because they are too long.
+    split: int = 0
+    too_long: int = 0
+    # What rows were held to in the end: less than asked for where memory ran out.
+    max_seq_length: int | None = None
 
 
 class ParityProbe(Contract):

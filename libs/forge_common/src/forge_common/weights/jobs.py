@@ -47,7 +47,9 @@ class TrainOutcome(Contract):
     tokens: int
     seconds: float
     peak_memory_bytes: int
+    split: int
     too_long: int
+    max_seq_length: int
 
 
 class GreedyJob(Contract):

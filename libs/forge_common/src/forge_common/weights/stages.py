@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -112,16 +113,26 @@ def _train(request: TrainRequest, run: RunId, beat: Beat, bench: Bench) -> Train
         steps=outcome.steps,
         best_step=outcome.best_step,
         valid_loss=outcome.valid_loss,
-        too_long_rows=outcome.too_long,
+        split_conversations=outcome.split,
+        too_long_turns=outcome.too_long,
         seconds=round(outcome.seconds, 1),
     )
     beat.progress(Progress(message="uploading the adapter"))
     return TrainResult(
         adapter=bench.artifacts.push_bundle(Path(outcome.adapter), "adapter"),
-        **outcome.model_dump(exclude={"adapter", "too_long"}),
+        **outcome.model_dump(exclude={"adapter"}),
         device=bench.device,
         versions=bench.versions,
+        environment=environment(),
     )
+
+
+def environment() -> dict[str, str]:
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from forge_common.contracts.domain import TrainingRules
 from forge_common.contracts.stages import CurvePoint, Progress
 from forge_common.errors import ForgeError
 from forge_common.weights.jobs import TrainOutcome
+from forge_common.weights.rows import EncodedRows
 
 # Enough for a steady curve; more would only delay the next step.
 CURVE_POINTS = 100
@@ -53,7 +54,7 @@ class Standing(Contract):
             update=update | ({"best_step": step, "best_loss": valid_loss} if is_best else {})
         )
 
-    def outcome(self, adapter: Path, *, peak_memory_bytes: int, too_long: int) -> TrainOutcome:
+    def outcome(self, adapter: Path, rows: EncodedRows, *, peak_memory_bytes: int) -> TrainOutcome:
         best = next(point for point in self.curve if point.step == self.best_step)
         assert best.train_loss is not None
         return TrainOutcome(
@@ -66,7 +67,9 @@ class Standing(Contract):
             tokens=self.tokens,
             seconds=self.seconds,
             peak_memory_bytes=peak_memory_bytes,
-            too_long=too_long,
+            split=rows.split,
+            too_long=rows.too_long,
+            max_seq_length=rows.max_tokens,
         )
 
 
@@ -80,6 +83,11 @@ class Course:
         self._started = time.monotonic()
         self._tokens = 0
         self._losses: list[float] = []
+
+    @property
+    def _seconds(self) -> float:
+        """Those of before a kill included."""
+        return self._before.seconds + time.monotonic() - self._started
 
     def count(self, done: int, loss: float, tokens: int, memory_bytes: int) -> Progress:
         """Count a step that ends as the `done`th; speed is that of this process alone."""
@@ -98,8 +106,11 @@ class Course:
         return Progress(message="training", step=done, of=self._steps, eta_s=eta_s, metrics=metrics)
 
     def judge(self, done: int, evaluate: Callable[[], float | None]) -> bool:
-        """Add to the curve; every `evaluate_every` steps and after the last also validate. Says whether to save."""
-        is_last = done == self._steps
+        """Add to the curve; every `evaluate_every` steps and after the last also validate. Says whether to save.
+
+        The last is also the one at which the time that the rules allow is up.
+        """
+        is_last = done == self._steps or self._seconds >= (self._rules.max_seconds or math.inf)
         is_judged = done % self._rules.evaluate_every == 0 or is_last
         if not is_judged and done % max(1, self._steps // CURVE_POINTS):
             return False
@@ -111,7 +122,7 @@ class Course:
         facts = {
             "curve": (*self.standing.curve, point),
             "tokens": self._before.tokens + self._tokens,
-            "seconds": self._before.seconds + time.monotonic() - self._started,
+            "seconds": self._seconds,
         }
         self.standing = self.standing.model_copy(update=facts)
         if is_judged:

@@ -1,0 +1,60 @@
+"""Memory that really runs out: the child's budget is a limit of the kernel's."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from forge_common import nano
+from forge_common.contracts.stages import Progress
+from forge_common.queue.child import ChildFailed
+from forge_common.queue.stage import Beat
+from forge_common.weights.jobs import TrainOutcome
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(sys.platform != "linux", reason="only Linux holds a process to a limit of its memory"),
+]
+
+RULES = {"batch_size": 24, "iterations": 1, "evaluate_every": 2, "max_seq_length": 256}
+LONG = [(f"say {i}", "word " * 180) for i in range(24)]
+
+
+class Heard(Beat):
+    def __init__(self) -> None:
+        super().__init__()
+        self.messages: list[str] = []
+
+    def progress(self, progress: Progress) -> None:
+        self.messages.append(progress.message)
+
+
+def trained(bench, job) -> tuple[TrainOutcome, list[str]]:
+    beat = Heard()
+    return TrainOutcome.model_validate(bench.child.run(job, beat)), beat.messages
+
+
+def test_a_batch_that_does_not_fit_is_trained_on_in_smaller_pieces_to_the_same_loss(bench, make_job):
+    def job(workdir, **rules):
+        made = make_job(train=LONG, valid=LONG[:2], base=nano.base_dir(), workdir=workdir, **RULES | rules)
+        return made.model_copy(update={"max_tokens_at_once": 16_384})
+
+    whole, said_nothing = trained(bench, job("whole"))
+    pieces, said = trained(bench, job("pieces", max_memory_gb=0.75))
+
+    assert not any("memory" in message for message in said_nothing)
+    assert any(message.endswith("tokens at once from here on") for message in said)
+    assert pieces.max_seq_length == whole.max_seq_length
+    assert [point.train_loss for point in pieces.curve] == pytest.approx(
+        [point.train_loss for point in whole.curve], rel=1e-4
+    )
+
+
+def test_where_nothing_fits_the_run_says_so_and_what_would(bench, make_job):
+    job = make_job(train=LONG, valid=[], base=nano.base_dir(), **RULES | {"max_memory_gb": 0.05})
+
+    with pytest.raises(ChildFailed) as caught:
+        trained(bench, job)
+
+    assert caught.value.code == "out_of_memory"
