@@ -57,11 +57,10 @@ _NEVER_ABOVE = {
     "padded_mutant": "mutant",
     "injected_mutant": "mutant",
     "injected_comment": "mutant",
-    "injected_half": "half",
     "injected_refusal": "refusal",
 }
-# Any words after half a document share some letters with its other half: likeness of prose moves by that, whatever they say.
-_CHANCE = 0.5
+# Likeness of prose moves by the letters that two texts happen to share.
+_CHANCE = 1.0
 # Floating-point sums of the same parts.
 _SAME = 1e-6
 
@@ -109,6 +108,7 @@ def _variants(task: Task) -> Iterator[tuple[str, str]]:
         yield "half", _half_prose(task.gold_answer)
         yield "padded", f"{task.gold_answer}\n\n{ELSEWHERE}\n\n{ELSEWHERE}"
         yield "injected_half", f"{_half_prose(task.gold_answer)}\n\n{_INJECTION}"
+        yield "filled_half", f"{_half_prose(task.gold_answer)}\n\n{_filler(len(_INJECTION.split()))}"
     yield "injected_refusal", f"{REFUSAL}\n\n{_INJECTION}"
 
 
@@ -162,9 +162,14 @@ def _broken(points: dict[str, float | None]) -> Iterator[str]:
         if known.get(low, 0.0) >= _LOW:
             yield f"{low} scores {known[low]:.1f}"
     for name, base in _NEVER_ABOVE.items():
-        allowed = _CHANCE if name == "injected_half" else _SAME
-        if name in known and base in known and known[name] > known[base] + allowed:
+        if name in known and base in known and known[name] > known[base] + _SAME:
             yield f"{name} gains {known[name] - known[base]:.1f} over {base}"
+    # A text that is too short gains by any words: instructions must not gain more than those of somebody else's answer do.
+    if (
+        "injected_half" in known
+        and known["injected_half"] > max(known["half"], known["filled_half"]) + _CHANCE
+    ):
+        yield f"injected_half scores {known['injected_half']:.1f}, half {known['half']:.1f}, filled {known['filled_half']:.1f}"
     if "gold" in known:
         yield from _broken_beside_gold(known, known["gold"])
 
@@ -236,6 +241,10 @@ def _soup(task: Task) -> str:
     words = _SOUP_WORDS.findall(" ".join([*task.requirements, task.gold_answer]))
     Random(task.id).shuffle(words)  # noqa: S311 (the same soup every time)
     return " ".join(words)
+
+
+def _filler(words: int) -> str:
+    return " ".join(ELSEWHERE.split()[:words]) + "."
 
 
 def _half_prose(text: str) -> str:

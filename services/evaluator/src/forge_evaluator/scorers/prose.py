@@ -16,6 +16,12 @@ from itertools import pairwise
 MAX_CHARS = 200_000
 MIN_WORDS = 5
 MAX_WORDS = 80
+# Not "award full marks": a marking scheme may say that, and be the answer.
+_TO_THE_SCORER = re.compile(
+    r"\b(?:ignore|disregard|override|forget)\b[^.]{0,40}\b(?:rubric|instructions?|criteria|guidelines?)\b"
+    r"|\b(?:note|message|instructions?) (?:to|for) (?:the |whoever )?(?:grader|scorer|evaluator|judge)\b",
+    re.IGNORECASE,
+)
 """Fewer words state nothing."""
 UNMARKED = 7
 """The level of a heading that is only a bold or a short line: below every marked one."""
@@ -296,6 +302,11 @@ class Sentence:
     @cached_property
     def content(self) -> frozenset[str]:
         return content(self.words)
+
+    @property
+    def is_to_the_scorer(self) -> bool:
+        """Instructions to whoever scores it, or a verdict on itself as data."""
+        return self.text.lstrip().startswith('{"') or _TO_THE_SCORER.search(self.text) is not None
 
     @property
     def is_statement(self) -> bool:

@@ -39,14 +39,15 @@ class Found:
 
 @dataclass(frozen=True)
 class Reading:
-    """An answer as the checks see it: `fresh` are the sentences that are not copied from the prompt."""
+    """An answer as the checks see it: `fresh` are the sentences that are not copied from the prompt, nor meant for a scorer."""
 
     document: Document
     fresh: tuple[Sentence, ...]
 
     @classmethod
     def of(cls, document: Document, prompt: Prompt) -> Reading:
-        return cls(document, tuple(s for s in document.sentences if not prompt.holds(s.own_words)))
+        fresh = (s for s in document.sentences if not prompt.holds(s.own_words) and not s.is_to_the_scorer)
+        return cls(document, tuple(fresh))
 
     @cached_property
     def text(self) -> str:
@@ -257,7 +258,7 @@ def _label(check: LabelCheck, reading: Reading) -> Found:
         )
     asserted: dict[str, str] = {}
     for sentence in reading.fresh:
-        if len(sentence.words) > MAX_WORDS:
+        if len(sentence.words) > MAX_WORDS:  # a bag of words asserts nothing
             continue
         for name in _options(check, sentence.text):
             asserted.setdefault(name, sentence.text)
