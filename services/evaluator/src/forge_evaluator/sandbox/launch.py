@@ -108,7 +108,7 @@ def node_program() -> str | None:
     if package is None or package.origin is None:
         return None
     program = Path(package.origin).parent / "bin" / "node"
-    return str(program) if os.access(program, os.X_OK) else None
+    return str(program.resolve()) if os.access(program, os.X_OK) else None
 
 
 @contextlib.contextmanager
