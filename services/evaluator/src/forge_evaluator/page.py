@@ -28,7 +28,7 @@ svg .grid{stroke:var(--line)}svg .zero{stroke:currentColor;stroke-width:1.5}svg 
 svg .reach{stroke-width:4;stroke-linecap:round;opacity:.45}svg .bound{stroke:currentColor;stroke-width:2}
 svg .unsure{stroke:#8c959f;fill:#8c959f}svg .good{stroke:var(--good);fill:var(--good)}svg .bad{stroke:var(--bad);fill:var(--bad)}svg .said{font-size:12px}
 table{border-collapse:collapse;margin:.5rem 0 1rem;font-variant-numeric:tabular-nums}
-td,th{border-bottom:1px solid var(--line);padding:.25rem .8rem;text-align:right;font-weight:400}
+td,th{white-space:nowrap;border-bottom:1px solid var(--line);padding:.25rem .8rem;text-align:right;font-weight:400}
 th{opacity:.75;font-size:.9em}td:first-child,th:first-child{text-align:left;padding-left:0}
 .wide{overflow-x:auto}.row{display:flex;flex-wrap:wrap;gap:0 4rem}
 .good{color:var(--good)}.bad{color:var(--bad)}.mid{color:var(--mid)}small,.dim{opacity:.72}
