@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +15,15 @@ from forge_common.artifacts import ArtifactClient
 from forge_common.contracts.base import RunId
 from forge_common.contracts.domain import Scoring
 from forge_common.contracts.scorecard import ParityCheck
-from forge_common.contracts.stages import EvaluateRequest, EvaluateResult, GuardBenchmark, Progress
+from forge_common.contracts.stages import EvaluateRequest, EvaluateResult
 from forge_common.engine import Engine as OllamaEngine
 from forge_common.logging import get_logger
 from forge_common.queue.stage import Beat
 from forge_evaluator import extract, junit, page, parity, report
-from forge_evaluator.benchmarks import Benchmark, BenchmarkUnusable, Task, read, selftest
-from forge_evaluator.benchmarks.checks import ChoiceCheck, DocumentCheck, ExactCheck, NumberCheck, ParsedCheck
+from forge_evaluator.benchmarks import Task
 from forge_evaluator.engine import Engine
 from forge_evaluator.executions import Executions, sandbox_version
+from forge_evaluator.opening import Evaluation, opened, tested
 from forge_evaluator.runner import Model, Plan, Runner, Suite
 from forge_evaluator.samples import Generations, Role, Sample, SampleLog, conclude, forget
 from forge_evaluator.sandbox import NoSandbox, Pool, Tier
@@ -36,39 +34,7 @@ from forge_evaluator.settings import Settings
 
 log = get_logger()
 
-_READ = (ExactCheck, ChoiceCheck, NumberCheck, DocumentCheck, ParsedCheck)
 _KEPT_S = 30 * 24 * 3600.0
-
-
-@dataclass(frozen=True, slots=True)
-class Evaluation:
-    """What the stage is about, once its benchmarks are here. The first benchmark is the domain's own."""
-
-    request: EvaluateRequest
-    run_id: RunId
-    benchmarks: tuple[Benchmark, ...]
-    settings: Settings
-
-    @property
-    def own(self) -> Benchmark:
-        return self.benchmarks[0]
-
-    def suites(self) -> Iterator[Suite]:
-        rules = self.request.domain.eval
-        yield Suite(
-            "", _askable(self.own), rules.gate.samples, rules.temperature, rules.max_tokens, rules.scoring
-        )
-        for guard, benchmark in zip(self.request.guards, self.benchmarks[1:], strict=True):
-            yield Suite(
-                guard.domain, _some(guard, benchmark), 1, guard.temperature, guard.max_tokens, guard.scoring
-            )
-
-    def tasks(self) -> Iterator[Task]:
-        return (task for benchmark in self.benchmarks for task in benchmark.tasks)
-
-    def runs_code(self) -> bool:
-        checks = [task.check for task in self.tasks()]
-        return any(check is not None and not isinstance(check, _READ) for check in checks)
 
 
 def evaluate(
@@ -85,16 +51,20 @@ def evaluate(
     is scored.
     """
     began = time.monotonic()
-    evaluation = Evaluation(request, run_id, tuple(_benchmarks(request, artifacts)), settings)
+    evaluation = opened(request, run_id, settings, artifacts)
     with _sandbox(evaluation, tier) as (sandbox, description):
-        _test_benchmarks(evaluation, sandbox, description, beat)
+        evaluation = tested(evaluation, sandbox, description, beat)
         equal = _parity(evaluation, beat)
         appointed = appoint(settings, (request.candidate, request.incumbent), evaluation.tasks())
         plan, samples, path = asyncio.run(_collect(evaluation, sandbox, description, appointed, beat))
     facts = report.Circumstances(
-        sandbox=description, judge=appointed.text, parity=equal, duration_s=time.monotonic() - began
+        sandbox=description,
+        judge=appointed.text,
+        parity=equal,
+        remarks=evaluation.remarks,
+        duration_s=time.monotonic() - began,
     )
-    card = report.scorecard(request, evaluation.own, plan, samples, facts)
+    card = report.scorecard(evaluation.request, evaluation.own, plan, samples, facts)
     log.info("evaluation.finished", verdict=card.verdict, tasks=card.tasks, lower_bound=card.lower_bound)
     conclude(path, card)
     return EvaluateResult(
@@ -103,55 +73,6 @@ def evaluate(
         page=artifacts.push_bytes(page.render(card, samples).encode(), "report-page"),
         junit=artifacts.push_bytes(junit.render(card, samples), "report-junit"),
     )
-
-
-def _benchmarks(request: EvaluateRequest, artifacts: ArtifactClient) -> Iterator[Benchmark]:
-    """The domain's own, then the guards'. Raises BenchmarkUnusable."""
-    whose = [(request.domain.id, request.benchmark)]
-    whose += [(guard.domain, guard.benchmark) for guard in request.guards]
-    for domain, sha256 in whose:
-        with _of(domain):
-            yield read(artifacts.fetch(sha256).read_bytes())
-
-
-def _test_benchmarks(evaluation: Evaluation, sandbox: Runs, description: str, beat: Beat) -> None:
-    """A benchmark that cannot tell right from wrong judges nobody. Remembered: what was tested once costs nothing."""
-
-    def told(done: int, of: int) -> None:
-        beat.check()
-        beat.progress(Progress(message="testing the benchmark", step=done, of=of))
-
-    folder = evaluation.settings.work / "selftests"
-    request = evaluation.request
-    whose = [(request.domain.id, request.domain.eval.scoring)]
-    whose += [(guard.domain, guard.scoring) for guard in request.guards]
-    for (domain, scoring), benchmark in zip(whose, evaluation.benchmarks, strict=True):
-        with _of(domain):
-            selftest.require(benchmark, sandbox, scoring, sandbox_name=description, folder=folder, told=told)
-
-
-@contextlib.contextmanager
-def _of(domain: str) -> Iterator[None]:
-    """A run may read several benchmarks: an error says whose it was."""
-    try:
-        yield
-    except BenchmarkUnusable as error:
-        raise BenchmarkUnusable(f"the benchmark of {domain!r}: {error.message}", fix=error.fix) from error
-
-
-def _askable(benchmark: Benchmark) -> tuple[Task, ...]:
-    """Without any that can be scored, all of them: the report then says that nothing could be."""
-    return tuple(task for task in benchmark.tasks if task.check is not None) or benchmark.tasks
-
-
-def _some(guard: GuardBenchmark, benchmark: Benchmark) -> tuple[Task, ...]:
-    """The same few for every candidate, from all over the benchmark."""
-
-    def shuffled(task: Task) -> bytes:
-        return hashlib.sha256(f"{benchmark.sha256}:{task.id}".encode()).digest()
-
-    chosen = sorted(_askable(benchmark), key=shuffled)[: guard.tasks]
-    return tuple(sorted(chosen, key=lambda task: task.id))
 
 
 def _parity(evaluation: Evaluation, beat: Beat) -> tuple[ParityCheck, ...]:
@@ -198,7 +119,7 @@ async def _plan(evaluation: Evaluation, engine: Engine) -> Plan:
 
 def _header(evaluation: Evaluation, plan: Plan, sandbox: str, judge: str) -> dict[str, JsonValue]:
     """What must be equal for samples to be taken over by another attempt, and what makes the log repeatable."""
-    hashes = [benchmark.sha256 for benchmark in evaluation.benchmarks]
+    hashes = [benchmark.sha256 for benchmark in evaluation.benchmarks()]
     return {
         "domain": evaluation.request.domain.id,
         "benchmark": evaluation.own.sha256,

@@ -35,6 +35,7 @@ class Circumstances:
     sandbox: str
     judge: str = "none"
     parity: tuple[ParityCheck, ...] = ()
+    remarks: tuple[str, ...] = ()
     duration_s: float = 0.0
 
 
@@ -94,7 +95,7 @@ def scorecard(
         detectable=decision.detectable,
         more_tasks=decision.more_tasks,
         verdict=decision.verdict,
-        reasons=(*decision.reasons, *_remarks(pairs, request)),
+        reasons=(*decision.reasons, *_remarks(pairs, request), *circumstances.remarks),
         same_family_allowed=request.domain.data.allow_same_family,
         duration_s=circumstances.duration_s,
     )

@@ -232,12 +232,39 @@ def test_guards_are_asked_a_bounded_number_of_the_same_tasks_once(place, models)
     assert {(asked["temperature"], asked["max_tokens"]) for asked in facts} == {(0, 32)}
 
 
+@pytest.fixture
+def useless(place):
+    """A guard whose benchmark cannot tell right from wrong: its own gold answers fail."""
+    tasks = [fact_task(number) | {"expected": "nonsense"} for number in range(20)]
+    return guard(place, 20).model_copy(update={"benchmark": place.benchmark(tasks)})
+
+
+def test_a_guard_that_nobody_named_is_left_out_when_its_benchmark_is_useless_and_the_report_says_so(
+    place, models, useless
+):
+    card = place.run(guards=(useless,)).scorecard
+
+    assert (card.guards, card.verdict) == ((), Verdict.PROMOTE)
+    assert card.reasons[-1].startswith("not guarded by the domain 'facts': the benchmark fails its self-test")
+    assert not any("fact" in asked["messages"][0]["content"] for asked in models.asked)
+
+
+def test_a_guard_that_was_named_must_be_usable(place, models, useless):
+    named = DOMAIN.model_copy(update={"eval": DOMAIN.eval.model_copy(update={"guard_domains": ("facts",)})})
+
+    with pytest.raises(
+        BenchmarkUnusable, match="the benchmark of 'facts': the benchmark fails its self-test"
+    ):
+        place.run(domain=named, guards=(useless,))
+
+    assert models.asked == []
+
+
 def test_a_benchmark_that_cannot_be_read_is_named_by_its_domain(place, models):
     broken = place.artifacts.push_bytes(b"no benchmark", "benchmark").sha256
-    spoilt = guard(place, 20).model_copy(update={"benchmark": broken})
 
-    with pytest.raises(BenchmarkUnusable, match="the benchmark of 'facts': line 1 is no JSON"):
-        place.run(guards=(spoilt,))
+    with pytest.raises(BenchmarkUnusable, match="the benchmark of 'sums': line 1 is no JSON"):
+        place.run(benchmark=broken)
 
     assert models.asked == []
 
