@@ -1,7 +1,7 @@
 """Scores prose: gates first, then structure, a weighted rubric, likeness to the gold answer, requirements with evidence.
 
-Empty, refused and echoed answers score nothing. An answer that meets no criterion is worth a tenth at most, however well
-it is written. What needs a judge and has none is left out, and said.
+Empty, refused and echoed answers score nothing. An answer that meets no criterion, or is mostly about something else, is worth a tenth at
+most, however well it is written. What needs a judge and has none is left out, and said.
 """
 
 from __future__ import annotations
@@ -16,13 +16,15 @@ from forge_evaluator.benchmarks import Criterion, DocumentCheck, Task
 from forge_evaluator.extract import strip
 from forge_evaluator.scorers.completeness import Covered, completeness
 from forge_evaluator.scorers.likeness import likeness
-from forge_evaluator.scorers.prose import Document, Prompt, content, plain, read, words
+from forge_evaluator.scorers.prose import Document, Prompt, Sentence, content, plain, read, words
 from forge_evaluator.scorers.score import Answered, Parts, Score
 from forge_evaluator.scorers.structure import structure
 from forge_evaluator.scorers.typed import Found, Reading, decide
 
 _NOTHING_MET = 0.1
 _ECHO = 0.8
+# Of other answers of the same domain a tenth of the text is on the topic, of right ones nearly all.
+_ABOUT = 0.35
 _REFUSAL_WORDS = 60
 _REFUSAL = re.compile(
     r"\bI(?:'m| am)\s+(?:(?:very|really|so)\s+)?sorry\b|\bI\s+apologi[sz]e\b|\bas an AI\b|\bI\s+must\s+decline\b"
@@ -69,7 +71,8 @@ def score(task: Task, check: DocumentCheck, answered: Answered, judge: Judges | 
     if _is_refusal(text) and not any(d.gained > 0 for d in decided):
         return _nothing("the answer refuses", answered)
     gold = Reading.of(read(plain(task.gold_answer)), prompt)
-    shaped, flaws = structure(check, reading, reading.about(_topic(task)))
+    relevant = reading.about(_topic(task))
+    shaped, flaws = structure(check, reading, relevant)
     covered = completeness(task.requirements, reading.fresh)
     parts = Parts(
         structure=shaped,
@@ -80,7 +83,7 @@ def score(task: Task, check: DocumentCheck, answered: Answered, judge: Judges | 
     return Score(
         points=None,
         outcome=_outcome(parts, answered),
-        parts=parts if _is_on_the_point(decided) else _capped(parts),
+        parts=parts if _is_on_the_point(decided, reading, relevant) else _capped(parts),
         evidence=tuple(_evidence(decided, covered)),
         explanation="; ".join(_explained(decided, covered, flaws)),
     )
@@ -119,8 +122,10 @@ def _correctness(decided: Sequence[_Decided]) -> float | None:
     return min(1.0, max(0.0, sum(d.gained for d in decided) / reachable))
 
 
-def _is_on_the_point(decided: Sequence[_Decided]) -> bool:
-    """Whether any positive criterion is met; nothing decided says nothing against it."""
+def _is_on_the_point(decided: Sequence[_Decided], reading: Reading, relevant: Sequence[Sentence]) -> bool:
+    """Whether the text is about the task, and any positive criterion is met; nothing decided says nothing against it."""
+    if sum(len(s.text) for s in relevant) < _ABOUT * len(reading.text):
+        return False
     positive = [d for d in decided if d.found and d.criterion.points > 0]
     return not positive or any(d.gained > 0 for d in positive)
 

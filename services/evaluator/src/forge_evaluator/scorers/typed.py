@@ -242,7 +242,7 @@ def _citation_tokens(form: str) -> list[str]:
 def _spaced(token: str) -> str:
     if token.isdigit() or len(token) > 6:
         return re.escape(token)
-    return r"[.\s]?".join(map(re.escape, token)) + r"\.?"
+    return r"[.\s]{0,2}".join(map(re.escape, token)) + r"\.?"
 
 
 def _label(check: LabelCheck, reading: Reading) -> Found:
