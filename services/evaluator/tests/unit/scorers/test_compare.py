@@ -61,7 +61,13 @@ class Sly(int):
     pass
 
 
-@pytest.mark.parametrize("value", [Sly(1), object(), len, {1: Sly(2)}, [range(3)], iter([])])
+@pytest.mark.parametrize("value", [Sly(1), object(), len, {1: Sly(2)}, [Sly(3)], {"a": lambda: 1}])
 def test_only_exact_builtin_types_are_sent(value):
     with pytest.raises(plain.Unsendable):
         plain.encode(value)
+
+
+def test_a_range_and_what_is_yielded_are_no_lists():
+    assert equal(plain.encode(range(3)), plain.encode(range(3)))
+    assert not equal(plain.encode([0, 1, 2]), plain.encode(range(3)))
+    assert not equal(plain.encode([1]), plain.encode(iter([1])))

@@ -7,7 +7,7 @@ import pytest
 from forge_common.contracts.domain import Scoring
 from forge_common.contracts.scorecard import Outcome
 from forge_evaluator.benchmarks import Case, CodeCheck, ExactCheck, Task
-from forge_evaluator.sandbox import Answer, End, Execution, Reply, SandboxLost
+from forge_evaluator.sandbox import Answer, End, Execution, LanguageRefused, Reply, SandboxLost
 from forge_evaluator.scorers import Answered, score
 from forge_evaluator.scorers.similarity import similarity
 
@@ -59,8 +59,11 @@ class Ending:
 
 
 class Broken:
+    def __init__(self, error):
+        self.error = error
+
     def run(self, job):
-        raise SandboxLost("no room")
+        raise self.error
 
 
 def judged(text, *, task=TASK, weights=SEED, sandbox=None, finish_reason="stop"):
@@ -161,8 +164,9 @@ def test_cases_that_passed_before_the_end_still_count():
     assert (found.outcome, found.parts.completeness) == (Outcome.TIMEOUT, 0.25)
 
 
-def test_our_own_failure_is_unscored_never_zero():
-    found = judged(fenced(GOLD), sandbox=Broken())
+@pytest.mark.parametrize("error", [SandboxLost("no room"), LanguageRefused("no Node")])
+def test_our_own_failure_is_unscored_never_zero(error):
+    found = judged(fenced(GOLD), sandbox=Broken(error))
 
     assert (found.points, found.outcome) == (None, Outcome.INFRA_ERROR)
 
@@ -205,3 +209,26 @@ def test_likeness_is_blind_to_names_and_docstrings_but_not_to_structure():
     assert similarity(documented, GOLD) == 1.0
     assert similarity("def total_even(values):\n    return None", GOLD) < 0.3
     assert similarity("def (", GOLD) is None
+
+
+def test_the_given_code_is_no_answer_and_neither_is_a_stub():
+    given = GOLD.replace("== 0", "!= 0")
+    debugging = TASK.model_copy(update={"check": TASK.check.model_copy(update={"given": given})})
+
+    assert judged(fenced(f"# mended\n{given}"), task=debugging).points == 0
+    assert judged(fenced("def total_even(values):\n    return 0")).parts.structure == 0
+    assert judged(fenced("def another(values):\n    return sum(values)")).points == 15
+
+
+def test_a_broken_rule_counts_as_one_failing_case():
+    ruled = TASK.model_copy(
+        update={"check": TASK.check.model_copy(update={"requires": ("call:sum",), "max_function_lines": 3})}
+    )
+
+    found = judged(fenced(GOLD), task=ruled)
+
+    assert (found.outcome, found.parts.correctness) == (Outcome.WRONG, 0.5)
+    assert found.evidence[:2] == (
+        "does not use call:sum, which the task requires",
+        "a function of 6 lines, where the task allows 3",
+    )
