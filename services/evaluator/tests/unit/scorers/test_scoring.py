@@ -217,7 +217,8 @@ def test_the_given_code_is_no_answer_and_neither_is_a_stub():
 
     assert judged(fenced(f"# mended\n{given}"), task=debugging).points == 0
     assert judged(fenced("def total_even(values):\n    return 0")).parts.structure == 0
-    assert judged(fenced("def another(values):\n    return sum(values)")).points == 15
+    elsewhere = fenced("def another(values):\n    return sum(values)")
+    assert judged(elsewhere, sandbox=Ending(End.FINISHED)).points == 15
 
 
 def test_a_broken_rule_counts_as_one_failing_case():
