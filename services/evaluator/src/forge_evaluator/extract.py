@@ -106,6 +106,9 @@ def _completed(bodies: list[str], prompt: str, entry_point: str, language: str) 
         return None
     start = _prompt_code(prompt, language)
     alone = parse(start, language)
+    # Code that is to be mended is no beginning: whatever stood behind it would pass for the answer.
+    if alone is not None and alone.defines(entry_point) and not alone.is_stub(entry_point):
+        return None
     for body in reversed(bodies):
         program = parse(f"{start}\n{body}", language)
         if program is not None and program.defines(entry_point):

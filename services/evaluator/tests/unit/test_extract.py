@@ -116,6 +116,15 @@ def test_the_prompt_alone_is_no_completion(answer):
     assert extract(answer, "solve", prompt=STUB).code is None
 
 
+def test_code_that_is_to_be_mended_is_not_completed_by_another_program():
+    prompt = f"Mend this.\n```python\n{CODE}\n```"
+
+    assert (
+        extract("```python\ndef other(a):\n    return a\n```", "solve", prompt=prompt).code
+        == "def other(a):\n    return a"
+    )
+
+
 def test_a_whole_function_is_not_put_behind_the_prompt():
     whole = STUB + "\n    return sum(values)"
 
