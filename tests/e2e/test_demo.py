@@ -101,6 +101,27 @@ def test_two_versions_are_compared_of_which_neither_is_live(shown):
     assert page.index(f"<span class=id>{card.lost[0]}<") < page.index("'flag dim'")
 
 
+def test_the_live_version_practises_better_than_the_bare_base_and_what_passes_is_kept(shown):
+    bare = shown.json("iterate", "--tasks", "30", "--attempts", "1", "--model", "engie-nano:v0", "--dry-run")
+    live = shown.json("iterate", "--tasks", "30", "--attempts", "2", "--model", "engie-nano:v1")
+
+    assert bare["practice"] == live["practice"]
+    assert 0 < bare["solved"] < 15 < live["solved"] == live["exchanges"]
+    (past,) = shown.json("iterate", "--history")
+    assert past["solved"] == live["solved"]
+    kept = shown.json("data", "--by", "origin", "--domain", "nano")["exchanges"]
+    assert next(row["exchanges"] for row in kept if row["origin"] == "practice") == live["new"]
+
+
+def test_two_versions_are_compared_by_the_command_line_which_says_where_the_report_is(shown, tmp_path):
+    page = tmp_path / "report.html"
+
+    judged = shown.json("eval", "--version", "1", "--vs", "0", "--report", str(page))
+
+    assert (judged["version"], judged["opponent"], judged["report"]) == (1, 0, str(page))
+    assert "engie-nano:v0" in page.read_text()
+
+
 def test_the_promoted_model_answers_through_the_openai_sdk(shown):
     prompt = "Write a Python function calc_stage(values) that returns the sum of the numbers in values."
 

@@ -193,7 +193,7 @@ def _show_import(found: Document) -> None:
     if found["needs_judge"]:
         note(f"{found['needs_judge']:,} tasks have long answers, which only a judge can score")
     if refused:
-        note(f"{refused:,} records were refused:")
+        note(f"{refused:,} {'record was' if refused == 1 else 'records were'} refused:")
         rows = [
             [f"{reason['records']:,}", escape(reason["reason"]), str(reason["first_line"])]
             for reason in found["refused"][:SHOWN]

@@ -58,7 +58,8 @@ def _run(arguments: argparse.Namespace, events: Events) -> int:
     source = practice_of(domain.id, arguments.file)
     refuse_overlaps(source.tasks, arguments.benchmark)
     history = History(_folder(settings) / "history.jsonl")
-    seed = sum(1 for _ in history.rounds(domain.id))
+    # Other tasks each round; not by rounds of other models, so that one that was broken off is found again.
+    seed = sum(one.model == arguments.model for one in history.rounds(domain.id))
     tasks = choose(source.tasks, named=arguments.task, most=arguments.tasks, seed=seed)
     rules = Rules.of(domain, model=arguments.model, attempts=arguments.attempts, seed=seed)
     with walls_for(tasks, settings) as (sandbox, description):
