@@ -124,6 +124,11 @@ _VERBS = frozenset(
     ]
 )
 _SUBJECTS = _VERBS | frozenset(["it", "they", "he", "she", "we", "you", "i", "this", "there"])
+_DISOWNED = re.compile(
+    r"[\s*_>\"'-]{0,8}(?:it is|it's|it would be)\s+(?:not (?:true|correct|right|the case|so)|untrue|false|wrong|incorrect"
+    r"|a myth|a mistake)\s+(?:that|to (?:say|think|claim|assume) that)\b",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +156,18 @@ def polarities(text: str, groups: Sequence[Collection[int]], covered: Collection
 
     Positions are those of `prose.words(text)`. Denials at the positions `covered` belong to the terms themselves.
     """
+    if found := _DISOWNED.match(text):
+        prefix = len(words(found.group()))
+        return {not is_denied for is_denied in _polarities(text, groups, {*covered, *range(prefix)})}
+    return _polarities(text, groups, covered)
+
+
+def disowns(text: str) -> bool:
+    """Whether all that the sentence says is called untrue at its beginning."""
+    return bool(_DISOWNED.match(text))
+
+
+def _polarities(text: str, groups: Sequence[Collection[int]], covered: Collection[int]) -> set[bool]:
     clauses = list(_clauses(text, covered))
     full = [clause for clause in clauses if all(clause.within(group) for group in groups)]
     if full:

@@ -21,7 +21,7 @@ from forge_evaluator.benchmarks.checks import (
     TypedCheck,
 )
 from forge_evaluator.scorers.figures import amounts, dates, figures, is_falling, unit
-from forge_evaluator.scorers.negation import denies_before, polarities
+from forge_evaluator.scorers.negation import denies_before, disowns, polarities
 from forge_evaluator.scorers.prose import MAX_WORDS, Document, Prompt, Sentence, words
 
 _CONTRADICTED = 0.5
@@ -48,6 +48,11 @@ class Reading:
     def of(cls, document: Document, prompt: Prompt) -> Reading:
         fresh = (s for s in document.sentences if not prompt.holds(s.own_words) and not s.is_to_the_scorer)
         return cls(document, tuple(fresh))
+
+    @cached_property
+    def owned(self) -> tuple[Sentence, ...]:
+        """The fresh sentences but for those that call themselves untrue."""
+        return tuple(sentence for sentence in self.fresh if not disowns(sentence.text))
 
     @cached_property
     def text(self) -> str:
@@ -160,7 +165,7 @@ def _figure(check: FigureCheck, reading: Reading) -> Found:
     wanted = check.value * expected.scale
     slack = max(check.tolerance * abs(wanted), 1e-9)
     other = ""
-    for sentence in reading.fresh:
+    for sentence in reading.owned:
         if check.near and not has_term(check.near, sentence):
             continue
         signed = is_falling(sentence.whole)
@@ -175,7 +180,7 @@ def _figure(check: FigureCheck, reading: Reading) -> Found:
 
 def _date(check: DateCheck, reading: Reading) -> Found:
     other = ""
-    for sentence in reading.fresh:
+    for sentence in reading.owned:
         if check.near and not has_term(check.near, sentence):
             continue
         for date, start in dates(sentence.text):
@@ -187,7 +192,7 @@ def _date(check: DateCheck, reading: Reading) -> Found:
 
 def _citation(check: CitationCheck, reading: Reading) -> Found:
     wanted = _citations(check.forms)
-    for sentence in reading.fresh:
+    for sentence in reading.owned:
         if wanted.search(sentence.text.casefold()):
             return Found(1.0, sentence.text)
     return Found(0.0, why="not cited")
@@ -257,7 +262,7 @@ def _label(check: LabelCheck, reading: Reading) -> Found:
             float(is_right), lines[0].group().strip(), "" if is_right else "another label, or more than one"
         )
     asserted: dict[str, str] = {}
-    for sentence in reading.fresh:
+    for sentence in reading.owned:
         if len(sentence.words) > MAX_WORDS:  # a bag of words asserts nothing
             continue
         for name in _options(check, sentence.text):

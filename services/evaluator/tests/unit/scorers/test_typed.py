@@ -271,3 +271,14 @@ LIABLE = LabelCheck(value="not liable", options=("liable", "not liable", "undeci
 )
 def test_a_label_must_be_the_only_one(text: str, share: float):
     assert found(LIABLE, text).share == share
+
+
+def test_what_is_called_untrue_is_denied_to_its_end():
+    text = (
+        "It is not true that the fee is USD 40, because the contract is binding and it runs to 1 March 2026."
+    )
+
+    assert states(text, *BINDS) == 0
+    assert states(text, *BINDS, negated=True) == 1
+    assert figure(text, 40, "USD") == 0
+    assert found(DateCheck(value="2026-03-01"), text).share == 0
