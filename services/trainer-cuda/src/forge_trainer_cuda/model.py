@@ -8,10 +8,11 @@ from typing import Any
 import psutil
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig
 
 from forge_common.contracts.domain import TrainingRules
-from forge_common.weights.adapter import Adapter, Pair, trained_layers
+from forge_common.weights.adapter import WEIGHTS_FILE, Adapter, AdapterInvalid, Pair, trained_layers
 from forge_common.weights.checkpoint import Checkpoint
 from forge_trainer_cuda import packed
 
@@ -56,6 +57,18 @@ def trained(model: PeftModel, rules: TrainingRules) -> Adapter:
         for module in modules
     }
     return Adapter(pairs=pairs, rank=rules.rank, alpha=rules.alpha)
+
+
+def go_on_from(model: PeftModel, adapter: Path, rules: TrainingRules) -> None:
+    """Put a trained adapter's weights in the place of the fresh ones. Raises AdapterInvalid when it has another shape."""
+    there = {name: tuple(tensor.shape) for name, tensor in get_peft_model_state_dict(model).items()}
+    given = load_file(adapter / WEIGHTS_FILE)
+    if there != {name: tuple(tensor.shape) for name, tensor in given.items()}:
+        raise AdapterInvalid(
+            f"the adapter to go on from has another rank or other targets than {rules.method} of rank {rules.rank}",
+            fix="set rank, targets and num_layers as that version was trained, or training.start_from to base",
+        )
+    restore(model, given)
 
 
 def restore(model: PeftModel, state: dict[str, torch.Tensor]) -> None:

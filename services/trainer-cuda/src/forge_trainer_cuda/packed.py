@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812  its customary name
+from peft import PeftModel
 from transformers import AttentionInterface, AttentionMaskInterface
 
 from forge_common.weights.rows import TokenRow
@@ -52,6 +53,19 @@ def pack(rows: Sequence[TokenRow], device: str) -> Packed:
         bounds=torch.tensor(starts, dtype=torch.int32, device=device),
         longest=max(lengths),
     )
+
+
+def hidden_states(model: PeftModel, rows: Sequence[TokenRow], device: str) -> tuple[Packed, torch.Tensor]:
+    """The last layer's states of the rows in one pass, (1, N, width)."""
+    packed = pack(rows, device)
+    with torch.autocast(device, dtype=torch.bfloat16, enabled=device == "cuda"):
+        states = model.get_base_model().model(
+            input_ids=packed.ids,
+            position_ids=packed.positions,
+            bounds=packed.bounds,
+            longest=packed.longest,
+        )
+    return packed, states.last_hidden_state
 
 
 def attend(

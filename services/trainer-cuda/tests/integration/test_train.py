@@ -11,8 +11,8 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from forge_common.contracts.domain import TrainingRules
-from forge_common.weights.adapter import read_adapter
-from forge_common.weights.rows import NothingToTrainOn, TokenRow
+from forge_common.weights.adapter import AdapterInvalid, read_adapter
+from forge_common.weights.rows import NothingToTrainOn, TokenRow, with_replay
 from forge_common.weights.training import TrainingDiverged
 from forge_trainer_cuda.model import load_trainable
 from forge_trainer_cuda.train import target_loss, train
@@ -236,3 +236,48 @@ def test_batches_counted_in_tokens_take_more_steps(make_job, report):
     outcome = train(make_job(batch_tokens=64), report)
 
     assert outcome.steps > 8
+
+
+def test_training_goes_on_from_a_parents_adapter(make_job, report):
+    parent = train(make_job(workdir="parent", epochs=8), report)
+    job = make_job(workdir="child", learning_rate=1e-4).model_copy(update={"parent": parent.adapter})
+
+    child = train(job, report)
+
+    assert child.curve[0].train_loss < 0.5 * parent.curve[0].train_loss
+
+
+def test_a_parent_of_another_rank_is_refused(make_job, report):
+    parent = train(make_job(workdir="parent", rank=4), report)
+    job = make_job(workdir="child").model_copy(update={"parent": parent.adapter})
+
+    with pytest.raises(AdapterInvalid, match="another rank") as caught:
+        train(job, report)
+    assert "start_from" in str(caught.value.fix)
+
+
+def test_rows_of_the_parents_dataset_are_replayed_once_each(make_job, report, tmp_path):
+    older = tmp_path / "older.jsonl"
+    older.write_text(
+        "".join(
+            json.dumps(
+                {
+                    "messages": [
+                        {"role": "user", "content": "old"},
+                        {"role": "assistant", "content": "gold"},
+                    ],
+                    "source": f"old{i}",
+                }
+            )
+            + "\n"
+            for i in range(100)
+        )
+    )
+    job = make_job(replay=0.25).model_copy(update={"replay": str(older)})
+
+    rows = with_replay(job)
+
+    old = [row.source for row in rows if row.source.startswith("old")]
+    assert (len(rows), len(old), len(set(old))) == (40, 8, 8)
+    assert with_replay(job) == rows
+    assert train(job, report).steps == 2 * 5

@@ -66,6 +66,21 @@ class CurvePoint(Contract):
     valid_loss: float | None = None
 
 
+class Preferred(Contract):
+    """What DPO did, judged by pairs that were held out: its loss, and in what share the better answer gained on the worse.
+
+    `kept` says whether the result's adapter is DPO's or still SFT's.
+    """
+
+    pairs: int
+    steps: int
+    curve: tuple[CurvePoint, ...]
+    loss_before: float
+    loss_after: float
+    share_gained: float
+    kept: bool
+
+
 class TrainResult(Contract):
     """`adapter` is a bundle in PEFT's layout: `adapter_model.safetensors`, `adapter_config.json`."""
 
@@ -89,6 +104,7 @@ class TrainResult(Contract):
     too_long: int = 0
     # What rows were held to in the end: less than asked for where memory ran out.
     max_seq_length: int | None = None
+    preferred: Preferred | None = None
 
 
 class ParityProbe(Contract):

@@ -12,11 +12,14 @@ from typing import Literal
 from forge_common.contracts.base import Contract
 from forge_common.contracts.domain import TrainingRules
 from forge_common.contracts.exchange import Message
-from forge_common.contracts.stages import CurvePoint
+from forge_common.contracts.stages import CurvePoint, Preferred
 
 
 class TrainJob(Contract):
-    """Train a LoRA on `train`, judge it on `valid`; both are JSON Lines of dataset rows. `workdir` survives a kill."""
+    """Train a LoRA on `train`, judge it on `valid`; both are JSON Lines of dataset rows. `workdir` survives a kill.
+
+    `parent` is the folder of an adapter to go on from, `replay` rows of its dataset, `preferences` pairs for DPO.
+    """
 
     work: Literal["train"] = "train"
     base: str
@@ -27,12 +30,18 @@ class TrainJob(Contract):
     rules: TrainingRules
     workdir: str
     max_tokens_at_once: int
+    parent: str | None = None
+    replay: str | None = None
+    preferences: str | None = None
 
     def fingerprint(self, *without: str) -> str:
         """Names what a checkpoint must have been made from to be gone on with; of no matter are paths and `without`."""
-        facts = self.model_dump_json(exclude={"train", "valid", "workdir", *without}).encode()
-        data = (Path(self.train).read_bytes(), Path(self.valid).read_bytes())
-        return hashlib.sha256(b"\0".join((facts, *data))).hexdigest()[:16]
+        paths = ("train", "valid", "parent", "replay", "preferences")
+        facts = self.model_dump_json(exclude={*paths, "workdir", *without}).encode()
+        given = [Path(path) for path in (self.train, self.valid, self.replay, self.preferences) if path]
+        if self.parent:
+            given.append(Path(self.parent) / "adapter_model.safetensors")
+        return hashlib.sha256(b"\0".join((facts, *(path.read_bytes() for path in given)))).hexdigest()[:16]
 
 
 class TrainOutcome(Contract):
@@ -50,6 +59,7 @@ class TrainOutcome(Contract):
     split: int
     too_long: int
     max_seq_length: int
+    preferred: Preferred | None = None
 
 
 class GreedyJob(Contract):

@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Sequence
+import random
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from pydantic import JsonValue, ValidationError
 
-from forge_common.contracts.dataset import DatasetRow
+from forge_common.contracts.dataset import DatasetRow, PreferenceRow
 from forge_common.contracts.exchange import Message
 from forge_common.errors import Invalid
 from forge_common.weights.checkpoint import model_config
@@ -26,6 +27,7 @@ from forge_common.weights.tokenizer import ChatTokens
 MAX_VALID_ROWS = 256
 
 
+Row = TypeVar("Row", DatasetRow, PreferenceRow)
 Tools: TypeAlias = Sequence[dict[str, Any]] | None
 """What the assistant could call, as chat templates show it."""
 
@@ -63,11 +65,10 @@ class EncodedRows:
 
 def training_rows(job: TrainJob, tokenizer: ChatTokens) -> tuple[EncodedRows, Sequence[TokenRow]]:
     """The rows to train on, and those to judge by. Raises NothingToTrainOn."""
-    context: int = model_config(Path(job.base))["max_position_embeddings"]
-    limit = min(job.rules.max_seq_length, context)
+    limit = row_limit(job)
     train, valid = (
-        encode_rows(load_rows(Path(path)), tokenizer, system_prompt=job.system_prompt, max_tokens=limit)
-        for path in (job.train, job.valid)
+        encode_rows(rows, tokenizer, system_prompt=job.system_prompt, max_tokens=limit)
+        for rows in (with_replay(job), load_rows(Path(job.valid)))
     )
     if not train.rows:
         raise NothingToTrainOn(
@@ -75,6 +76,44 @@ def training_rows(job: TrainJob, tokenizer: ChatTokens) -> tuple[EncodedRows, Se
             fix="raise training.max_seq_length, or capture shorter conversations",
         )
     return train, some(valid.rows)
+
+
+def row_limit(job: TrainJob) -> int:
+    """In tokens: what the rules say, and no more than the model can see."""
+    context: int = model_config(Path(job.base))["max_position_embeddings"]
+    return min(job.rules.max_seq_length, context)
+
+
+def with_replay(job: TrainJob) -> list[DatasetRow]:
+    """The dataset's rows, and a share of the parent's that `seed` picks: those that it has itself are not repeated."""
+    rows = load_rows(Path(job.train))
+    if job.replay is None or not job.rules.replay:
+        return rows
+    known = {row.source for row in rows}
+    others = [row for row in load_rows(Path(job.replay)) if row.source not in known]
+    wanted = min(len(others), round(job.rules.replay * len(rows)))
+    return rows + random.Random(job.rules.seed).sample(others, wanted)  # noqa: S311  a choice, not a secret
+
+
+def load_preferences(path: Path) -> list[PreferenceRow]:
+    """Raises RowInvalid with the line's number."""
+    return [row for _, row in _lines(path, PreferenceRow)]
+
+
+def encode_preferences(
+    rows: Iterable[PreferenceRow], tokenizer: ChatTokens, *, system_prompt: str, max_tokens: int
+) -> list[tuple[TokenRow, TokenRow]]:
+    """The better and the worse answer of each pair, only the answer learned. Pairs of which one is too long are left out."""
+    pairs = []
+    for row in rows:
+        asked = [message.model_copy(update={"weight": 0}) for message in row.messages]
+        chosen, rejected = (
+            _encoded([*with_system_prompt(asked, system_prompt), answer], tokenizer, row.tools, max_tokens)
+            for answer in (row.chosen, row.rejected)
+        )
+        if chosen is not None and rejected is not None:
+            pairs.append((chosen, rejected))
+    return pairs
 
 
 def some(rows: Sequence[TokenRow]) -> Sequence[TokenRow]:
@@ -85,10 +124,12 @@ def some(rows: Sequence[TokenRow]) -> Sequence[TokenRow]:
 def load_rows(path: Path) -> list[DatasetRow]:
     """Rows of a JSON Lines file. Raises RowInvalid with the line's number."""
     rows = []
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, start=1):
-            if line.strip():
-                rows.append(_parse(line, number))
+    for number, row in _lines(path, DatasetRow):
+        if row.messages[-1].role != "assistant":
+            raise RowInvalid(
+                f"dataset line {number} ends with {row.messages[-1].role!r}, not with the assistant's answer"
+            )
+        rows.append(row)
     return rows
 
 
@@ -250,9 +291,16 @@ def _with_parsed_arguments(call: dict[str, JsonValue]) -> dict[str, JsonValue]:
     return {**call, "function": {**function, "arguments": arguments}}
 
 
-def _parse(line: str, number: int) -> DatasetRow:
+def _lines(path: Path, kind: type[Row]) -> Iterator[tuple[int, Row]]:
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                yield number, _parse(line, number, kind)
+
+
+def _parse(line: str, number: int, kind: type[Row]) -> Row:
     try:
-        row = DatasetRow.model_validate_json(line)
+        return kind.model_validate_json(line)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -260,8 +308,3 @@ def _parse(line: str, number: int) -> DatasetRow:
             f"dataset line {number}: {where or 'line'}: {first['msg']}",
             fix="build the dataset again; rows are conversations that end with the assistant's answer",
         ) from error
-    if row.messages[-1].role != "assistant":
-        raise RowInvalid(
-            f"dataset line {number} ends with {row.messages[-1].role!r}, not with the assistant's answer"
-        )
-    return row

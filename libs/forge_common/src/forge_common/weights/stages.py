@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from forge_common.artifacts import ArtifactClient
-from forge_common.contracts.base import Contract, RunId
+from forge_common.contracts.base import ArtifactRef, Contract, RunId, Sha256
 from forge_common.contracts.dataset import DatasetManifest
 from forge_common.contracts.stages import (
     ExportRequest,
@@ -89,25 +90,35 @@ def work(claim: StageClaim, beat: Beat, bench: Bench) -> TrainResult | ExportRes
 
 def _train(request: TrainRequest, run: RunId, beat: Beat, bench: Bench) -> TrainResult:
     beat.progress(Progress(message="fetching dataset and base model"))
-    manifest = bench.artifacts.read_json(request.dataset, DatasetManifest)
-    job = TrainJob(
-        base=str(resolve_base(request.base, bench.artifacts, bench.settings.workdir)),
-        base_name=request.base.name,
-        train=str(bench.artifacts.fetch(manifest.train.sha256)),
-        valid=str(bench.artifacts.fetch(manifest.valid.sha256)),
-        system_prompt=request.domain.system_prompt,
-        rules=request.domain.training,
-        workdir=str(bench.folder(run)),
-        max_tokens_at_once=bench.settings.max_tokens_at_once,
-    )
-    beat.check()
-    beat.progress(Progress(message="loading the base model"))
-    try:
+    rules, artifacts = request.domain.training, bench.artifacts
+    manifest = artifacts.read_json(request.dataset, DatasetManifest)
+    older = artifacts.read_json(request.replay, DatasetManifest) if request.replay and rules.replay else None
+    preferences = manifest.preferences if rules.dpo is not None else None
+    # Somebody's conversations: the registry has them for as long as they are to be kept, and nobody else.
+    with ExitStack() as borrowed:
+
+        def rows(ref: ArtifactRef | None) -> str | None:
+            if ref is None:
+                return None
+            borrowed.callback(artifacts.forget, ref.sha256)
+            return str(artifacts.fetch(ref.sha256))
+
+        job = TrainJob(
+            base=str(resolve_base(request.base, artifacts, bench.settings.workdir)),
+            base_name=request.base.name,
+            train=str(rows(manifest.train)),
+            valid=str(rows(manifest.valid)),
+            system_prompt=request.domain.system_prompt,
+            rules=rules,
+            workdir=str(bench.folder(run)),
+            max_tokens_at_once=bench.settings.max_tokens_at_once,
+            parent=_parent(request.parent, bench.folder(run), artifacts),
+            replay=rows(older.train if older else None),
+            preferences=rows(preferences),
+        )
+        beat.check()
+        beat.progress(Progress(message="loading the base model"))
         outcome = TrainOutcome.model_validate(bench.child.run(job, beat))
-    finally:
-        # Somebody's conversations: the registry has them for as long as they are to be kept, and nobody else.
-        for rows in (manifest.train, manifest.valid):
-            bench.artifacts.forget(rows.sha256)
     log.info(
         "training.finished",
         steps=outcome.steps,
@@ -125,6 +136,13 @@ def _train(request: TrainRequest, run: RunId, beat: Beat, bench: Bench) -> Train
         versions=bench.versions,
         environment=environment(),
     )
+
+
+def _parent(adapter: Sha256 | None, folder: Path, artifacts: ArtifactClient) -> str | None:
+    if adapter is None:
+        return None
+    shutil.rmtree(folder / "parent", ignore_errors=True)
+    return str(artifacts.fetch_bundle(adapter, folder / "parent"))
 
 
 def environment() -> dict[str, str]:

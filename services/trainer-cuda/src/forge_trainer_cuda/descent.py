@@ -1,0 +1,96 @@
+"""The loop that every training goes through: steps, judgements, checkpoints, the best adapter. Knows no rows and no loss."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from peft import PeftModel
+
+from forge_common.contracts.domain import TrainingRules
+from forge_common.weights.adapter import trained_layers, write_adapter_folder
+from forge_common.weights.batches import BatchPlan, learning_rate
+from forge_common.weights.training import (
+    BETAS,
+    MAX_GRADIENT,
+    Course,
+    Reports,
+    Standing,
+    check_finite,
+    process_memory_bytes,
+)
+from forge_trainer_cuda import resume
+from forge_trainer_cuda.jobs import TrainJob
+from forge_trainer_cuda.model import trained
+
+
+def descend(
+    model: PeftModel,
+    job: TrainJob,
+    rules: TrainingRules,
+    lengths: Sequence[int],
+    *,
+    gradients: Callable[[Sequence[int]], float],
+    judge: Callable[[], float | None],
+    folder: Path,
+    report: Reports,
+    message: str = "training",
+) -> Standing:
+    """Train `model` to its last step, from where a killed training of the same job stopped.
+
+    `gradients` adds those of a batch of examples, given by their numbers, and returns its mean loss; `judge` says how good
+    the weights are (less is better). `folder` gets `checkpoint` and `best`, each whole or not at all.
+    Raises TrainingDiverged, and what the two raise.
+    """
+    plan = BatchPlan(lengths, rules)
+    trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(
+        trainable, lr=rules.learning_rate, betas=BETAS, weight_decay=rules.weight_decay
+    )
+    fingerprint = job.fingerprint()
+    standing = resume.load(folder / "checkpoint", fingerprint)
+    if standing is None:
+        standing = Standing(job=fingerprint)
+        shutil.rmtree(folder / "best", ignore_errors=True)
+    else:
+        resume.mend(folder / "best")
+        resume.load_into(folder / "checkpoint", model, optimizer)
+
+    course = Course(standing, rules, plan.steps)
+    for step, batch in plan.batches(standing.step):
+        if course.standing.is_over:
+            break
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(step, rules, plan.steps)
+        loss = gradients(batch)
+        norm = torch.nn.utils.clip_grad_norm_(trainable, MAX_GRADIENT)
+        check_finite(loss, float(norm), step)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+
+        done, tokens = step + 1, sum(lengths[index] for index in batch)
+        progress = course.count(done, loss, tokens, peak_memory_bytes(job.device))
+        report.progress(progress.model_copy(update={"message": message}))
+        if course.judge(done, judge):
+            if course.standing.best_step == done:
+                _keep(model, job, folder / "best")
+            resume.save(folder / "checkpoint", course.standing, model, optimizer)
+    return course.standing
+
+
+def peak_memory_bytes(device: str) -> int:
+    """The most that was in use: the card's memory on CUDA, else this process's."""
+    if device == "cuda":
+        return int(torch.cuda.max_memory_allocated())
+    return process_memory_bytes()
+
+
+def _keep(model: PeftModel, job: TrainJob, best: Path) -> None:
+    """Make these weights the best ones, whole or not at all."""
+    aside = best.with_name("best.aside")
+    shutil.rmtree(aside, ignore_errors=True)
+    layers = trained_layers(job.rules, int(model.config.num_hidden_layers))
+    write_adapter_folder(aside, trained(model, job.rules), base_name=job.base_name, layers=layers)
+    resume.swap(aside, best)

@@ -1,0 +1,170 @@
+"""Direct preference optimisation (Rafailov 2023) on top of SFT: the better answer of each pair is to become likelier.
+
+SFT's weights are the reference; what they say of the pairs is asked once, before the first step. A tenth of the pairs is
+held out, and DPO's adapter is kept only if it does better there than SFT's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F  # noqa: N812  its customary name
+from peft import PeftModel
+
+from forge_common.contracts.domain import DpoRules, TrainingRules
+from forge_common.contracts.stages import Preferred, Progress
+from forge_common.weights.batches import packs
+from forge_common.weights.jobs import TrainOutcome
+from forge_common.weights.rows import TokenRow, encode_preferences, load_preferences, row_limit
+from forge_common.weights.tokenizer import ChatTokenizer
+from forge_common.weights.training import Reports
+from forge_trainer_cuda.descent import descend
+from forge_trainer_cuda.jobs import TrainJob
+from forge_trainer_cuda.memory import Room
+from forge_trainer_cuda.model import go_on_from, load_trainable
+from forge_trainer_cuda.packed import hidden_states
+
+Pair = tuple[TokenRow, TokenRow]
+"""The better answer, and the worse one."""
+
+HELD_OUT_EVERY = 10
+
+
+def prefer(job: TrainJob, sft: TrainOutcome, report: Reports) -> TrainOutcome:
+    """`sft` with what DPO made of it, or as it was where there are too few pairs or nothing was gained.
+
+    Goes on where a killed one stopped. Raises TrainingDiverged, RowsTooLong.
+    """
+    dpo, pairs = job.rules.dpo, read_pairs(job)
+    if dpo is None or len(pairs) < dpo.min_pairs:
+        report.progress(Progress(message=f"preferences: {len(pairs)} pairs are too few, left alone"))
+        return sft
+    learned = [pair for i, pair in enumerate(pairs) if i % HELD_OUT_EVERY]
+    held_out = pairs[::HELD_OUT_EVERY]
+    room = Room(job.max_tokens_at_once, lambda message: report.progress(Progress(message=message)))
+    rules = rules_for(job.rules, dpo)
+    model = load_trainable(Path(job.base), rules, job.device)
+    go_on_from(model, Path(sft.adapter), rules)
+    policy = Policy(model, room, dpo.beta, job.device)
+
+    known, known_held_out = policy.margins(learned), policy.margins(held_out)
+    lengths = [_tokens(pair) for pair in learned]
+    folder = Path(job.workdir) / "dpo"
+    standing = descend(
+        model,
+        job,
+        rules,
+        lengths,
+        gradients=lambda batch: policy.backward([learned[i] for i in batch], known[batch]),
+        judge=lambda: policy.loss(policy.margins(held_out), known_held_out),
+        folder=folder,
+        report=report,
+        message="preferences",
+    )
+    go_on_from(model, folder / "best", rules)
+    margins = policy.margins(held_out)
+    before, after = policy.loss(known_held_out, known_held_out), policy.loss(margins, known_held_out)
+    preferred = Preferred(
+        pairs=len(pairs),
+        steps=standing.step,
+        curve=standing.curve,
+        loss_before=before,
+        loss_after=after,
+        share_gained=float((margins > known_held_out).float().mean()),
+        kept=after < before,
+    )
+    update = {
+        "preferred": preferred,
+        "seconds": sft.seconds + standing.seconds,
+        "tokens": sft.tokens + standing.tokens,
+    }
+    return sft.model_copy(update=update | ({"adapter": str(folder / "best")} if preferred.kept else {}))
+
+
+def read_pairs(job: TrainJob) -> list[Pair]:
+    if job.preferences is None:
+        return []
+    tokenizer = ChatTokenizer(Path(job.base))
+    return encode_preferences(
+        load_preferences(Path(job.preferences)),
+        tokenizer,
+        system_prompt=job.system_prompt,
+        max_tokens=row_limit(job),
+    )
+
+
+def rules_for(rules: TrainingRules, dpo: DpoRules) -> TrainingRules:
+    """DPO's pace on the same adapter."""
+    pace = {
+        "epochs": dpo.epochs,
+        "iterations": None,
+        "learning_rate": dpo.learning_rate,
+        "batch_size": dpo.batch_size,
+        "batch_tokens": None,
+        "weight_decay": 0.0,
+    }
+    return rules.model_copy(update=pace)
+
+
+class Policy:
+    """The model that learns. A pair's margin is the better answer's log-probability less the worse one's, (pairs,)."""
+
+    def __init__(self, model: PeftModel, room: Room, beta: float, device: str) -> None:
+        self._model, self._room, self._beta, self._device = model, room, beta, device
+
+    def margins(self, pairs: Sequence[Pair]) -> torch.Tensor:
+        """On the CPU, without gradients."""
+
+        def work(max_tokens: int) -> torch.Tensor:
+            found = torch.zeros(len(pairs))
+            for part in self._parts(pairs, max_tokens):
+                found[part] = self._margins([pairs[i] for i in part]).cpu()
+            return found
+
+        self._model.eval()
+        with torch.no_grad():
+            found = self._room.fit(max(map(_tokens, pairs)), work, lambda: None)
+        self._model.train()
+        return found
+
+    def loss(self, margins: torch.Tensor, known: torch.Tensor) -> float:
+        """Mean over the pairs; `known` are the reference's margins."""
+        return float(-F.logsigmoid(self._beta * (margins - known)).mean())
+
+    def backward(self, pairs: Sequence[Pair], known: torch.Tensor) -> float:
+        """Add the pairs' gradients; their mean loss."""
+
+        def work(max_tokens: int) -> float:
+            total = 0.0
+            for part in self._parts(pairs, max_tokens):
+                gain = self._margins([pairs[i] for i in part]) - known[part].to(self._device)
+                share = -F.logsigmoid(self._beta * gain).sum() / len(pairs)
+                share.backward()
+                total += float(share.detach())
+            return total
+
+        return self._room.fit(max(map(_tokens, pairs)), work, self._model.zero_grad)
+
+    def _parts(self, pairs: Sequence[Pair], max_tokens: int) -> list[list[int]]:
+        return packs(range(len(pairs)), [_tokens(pair) for pair in pairs], max_tokens)
+
+    def _margins(self, pairs: Sequence[Pair]) -> torch.Tensor:
+        better, worse = log_probabilities(self._model, list(chain(*pairs)), self._device).view(-1, 2).T
+        return better - worse
+
+
+def log_probabilities(model: PeftModel, rows: Sequence[TokenRow], device: str) -> torch.Tensor:
+    """Of what each row learns, in nats, (rows,)."""
+    packed, hidden = hidden_states(model, rows, device)
+    head = model.get_base_model().lm_head.weight
+    logits = F.linear(hidden[packed.targets].to(head.dtype), head).float()
+    each = -F.cross_entropy(logits, packed.labels[packed.targets], reduction="none")
+    row_of = torch.bucketize(torch.nonzero(packed.targets[0])[:, 0], packed.bounds[1:], right=True)
+    return torch.zeros(len(rows), device=device).index_add(0, row_of, each)
+
+
+def _tokens(pair: Pair) -> int:
+    return len(pair[0].tokens) + len(pair[1].tokens)

@@ -1,0 +1,153 @@
+"""Preferences on top of SFT: the loss is the right one, it moves the model the right way, and a kill changes nothing."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import torch
+from peft import PeftModel
+from transformers import AutoModelForCausalLM
+
+from forge_common.contracts.domain import DpoRules
+from forge_common.contracts.stages import Progress
+from forge_trainer_cuda.dpo import Policy, log_probabilities, read_pairs
+from forge_trainer_cuda.memory import Room
+from forge_trainer_cuda.model import load_trainable
+from forge_trainer_cuda.train import train
+
+pytestmark = pytest.mark.integration
+
+DPO = {"learning_rate": 5e-3, "epochs": 3, "batch_size": 8, "min_pairs": 10}
+
+
+def pair(question: str, better: str, worse: str, n: int) -> dict:
+    return {
+        "messages": [{"role": "user", "content": question}],
+        "chosen": {"role": "assistant", "content": better},
+        "rejected": {"role": "assistant", "content": worse},
+        "source": f"p{n}",
+    }
+
+
+@pytest.fixture
+def make_preferring(make_job, tmp_path):
+    """Pairs that prefer the long form to the short one."""
+
+    def make(n: int = 40, workdir: str = "run", **rules):
+        path = tmp_path / "preferences.jsonl"
+        rows = [pair(f"say {i}", f"{i} it is, gladly", f"{i}", i) for i in range(n)]
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        job = make_job(workdir=workdir, dpo=DPO | rules)
+        return job.model_copy(update={"preferences": str(path)})
+
+    return make
+
+
+def test_log_probabilities_are_the_models_own_over_the_answer(tiny, make_preferring):
+    pairs = read_pairs(make_preferring(n=3))
+    rows = [row for both in pairs for row in both]
+    model = load_trainable(tiny, make_preferring().rules, "cpu")
+    reference = AutoModelForCausalLM.from_pretrained(tiny, dtype=torch.float32)
+
+    with torch.no_grad():
+        found = log_probabilities(model, rows, "cpu")
+        expected = []
+        for row in rows:
+            logits = reference(input_ids=torch.tensor([row.tokens])).logits[0].log_softmax(-1)
+            places = [i for i in range(1, len(row.tokens)) if row.loss_mask[i]]
+            expected.append(sum(logits[i - 1, row.tokens[i]].item() for i in places))
+
+    assert found.tolist() == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_loss_and_its_gradient_are_those_of_the_paper(tiny, make_preferring):
+    pairs = read_pairs(make_preferring(n=6))
+    model = load_trainable(tiny, make_preferring().rules, "cpu")
+    known = torch.linspace(-1, 1, len(pairs))
+
+    loss = Policy(model, Room(64, lambda _: None), 0.3, "cpu").backward(pairs, known)
+    in_pieces = [p.grad.clone() for p in model.parameters() if p.requires_grad]
+    model.zero_grad()
+    sums = log_probabilities(model, [row for both in pairs for row in both], "cpu").view(-1, 2)
+    expected = -torch.log(torch.sigmoid(0.3 * (sums[:, 0] - sums[:, 1] - known))).mean()
+    expected.backward()
+
+    assert loss == pytest.approx(expected.item(), rel=1e-5)
+    for found, parameter in zip(in_pieces, (p for p in model.parameters() if p.requires_grad), strict=True):
+        assert torch.allclose(found, parameter.grad, atol=1e-6)
+
+
+def test_the_better_answers_of_held_out_pairs_become_likelier(make_preferring, report):
+    outcome = train(make_preferring(), report)
+
+    preferred = outcome.preferred
+    assert preferred.pairs == 40
+    assert preferred.loss_before == pytest.approx(math.log(2))
+    assert preferred.loss_after < 0.5
+    assert preferred.share_gained == 1.0
+    assert preferred.kept
+    assert Path(outcome.adapter).parent.name == "dpo"
+    assert [p.message for p in report.heard if p.message == "preferences"]
+
+
+def test_sfts_adapter_stays_where_nothing_is_gained(make_preferring, report):
+    job = make_preferring()
+    rows = [json.loads(line) for line in Path(job.preferences).read_text().splitlines()]
+    for row in rows[::10]:  # those that are held out prefer the opposite
+        row["chosen"], row["rejected"] = row["rejected"], row["chosen"]
+    Path(job.preferences).write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+    outcome = train(job, report)
+
+    assert outcome.preferred.loss_after > outcome.preferred.loss_before
+    assert not outcome.preferred.kept
+    assert Path(outcome.adapter).parent.name != "dpo"
+
+
+def test_too_few_pairs_are_left_alone(make_preferring, report):
+    outcome = train(make_preferring(n=9), report)
+
+    assert outcome.preferred is None
+    assert any("too few" in progress.message for progress in report.heard)
+
+
+class StopAt:
+    """Stands for a process that ends in the middle of DPO."""
+
+    def __init__(self, step: int) -> None:
+        self._step = step
+
+    def progress(self, progress: Progress) -> None:
+        if progress.message == "preferences" and progress.step == self._step:
+            raise KeyboardInterrupt
+
+
+def test_a_stopped_dpo_goes_on_to_the_same_bits(make_preferring, report):
+    whole = train(make_preferring(workdir="whole"), report)
+    with pytest.raises(KeyboardInterrupt):
+        train(make_preferring(workdir="stopped"), StopAt(6))
+
+    resumed = train(make_preferring(workdir="stopped"), report)
+
+    assert resumed.preferred == whole.preferred
+    for name in ("adapter_model.safetensors", "adapter_config.json"):
+        assert Path(resumed.adapter, name).read_bytes() == Path(whole.adapter, name).read_bytes()
+
+
+def test_the_adapter_is_one_that_peft_loads(tiny, make_preferring, report):
+    outcome = train(make_preferring(), report)
+
+    model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(tiny), outcome.adapter)
+
+    assert model.peft_config["default"].r == 8
+
+
+def test_pairs_are_read_only_when_the_rules_ask_for_dpo(make_preferring, report):
+    job = make_preferring()
+    rules = job.rules.model_copy(update={"dpo": None})
+
+    assert train(job.model_copy(update={"rules": rules}), report).preferred is None
+    assert DpoRules().beta == 0.1
