@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
@@ -128,6 +133,32 @@ def test_the_same_answers_are_not_judged_twice(forge, answers):
         json.loads(lines[1])["seconds"]
     ]
     assert second["scorecard"]["pass_rates"] == first["scorecard"]["pass_rates"]
+
+
+def test_ctrl_c_ends_the_work_with_what_to_do_and_the_same_command_goes_on(answers, tmp_path):
+    """A hundred answers that take a second of CPU time each."""
+    slow = "def give_stream(count, total):\n    while True:\n        pass\n"
+    file = answers(*[gold(0) | {"completion": slow + f"# {number}"} for number in range(100)])
+    command = [sys.executable, "-m", "forge_cli", "eval", "--answers", str(file), "--benchmark", str(NANO)]
+    env = os.environ | {"FORGE_HOME": str(tmp_path), "FORGE_EVALUATOR_CPU_S": "1"}
+    ended = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    logs = tmp_path / "evaluator" / "answers"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not any(
+        log.read_text().count("\n") > 1 for log in logs.glob("*.jsonl")
+    ):
+        time.sleep(0.2)
+
+    os.killpg(ended.pid, signal.SIGINT)
+    _, said = ended.communicate(timeout=120)
+
+    assert ended.returncode == 4, said
+    assert "goes on from there" in said
+    assert "Traceback" not in said
+    (log,) = logs.glob("*.jsonl")
+    assert 2 <= len(log.read_text().splitlines()) < 100
+    with pytest.raises(ProcessLookupError):
+        os.killpg(ended.pid, 0)
 
 
 def test_answers_to_something_else_and_clashing_options_say_what_to_do(forge, answers):

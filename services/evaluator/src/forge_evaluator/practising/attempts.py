@@ -11,6 +11,7 @@ from forge_common.contracts.domain import DomainDocument
 from forge_common.contracts.scorecard import Outcome
 from forge_evaluator.benchmarks import Task
 from forge_evaluator.engine import AnswerFailed, Question
+from forge_evaluator.fences import strip
 from forge_evaluator.practising.feedback import Judge, feedback
 from forge_evaluator.practising.trace import Attempt, Trace
 from forge_evaluator.runner import seed_for
@@ -69,7 +70,8 @@ class Trial:
             if not is_last:
                 told = await asyncio.to_thread(feedback, task, attempt, self.judge)
                 attempt = attempt.model_copy(update={"told": told})
-                turns = (attempt.answer, told)
+                # Without thinking, which no model is shown again.
+                turns = (strip(attempt.answer).strip() or attempt.answer, told)
             made.append(attempt)
             self.watch(task, attempt, number + 1)
             if is_last:

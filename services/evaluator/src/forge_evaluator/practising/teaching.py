@@ -6,6 +6,7 @@ Nothing of the talk in between is sent: a model should learn to be right, not to
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 
 from pydantic import JsonValue
@@ -28,6 +29,8 @@ from forge_evaluator.practising.trace import Attempt, Trace
 
 Body = dict[str, JsonValue]
 _LANGUAGES: dict[type, str] = {SqlCheck: "sql", ShellCheck: "bash", HarnessCheck: "python"}
+# Opened by the answer, or by the chat template before it.
+_THOUGHT = re.compile(r"\s*(?:<think>)?((?:(?!<think>).)*?)</think>", re.DOTALL)
 _PROSE = (ChoiceCheck, DocumentCheck, ExactCheck, NumberCheck)
 
 
@@ -54,7 +57,7 @@ def lesson(trace: Trace, task: Task, domain: DomainDocument, *, model: str, engi
             "model_asked": model,
             "model_served": model,
             "messages": [*_system(domain), {"role": "user", "content": trace.prompt}],
-            "answer": {"role": "assistant", "content": answer},
+            "answer": {"role": "assistant", **_spoken(answer)},
             "task_type": "reasoning" if isinstance(task.check, _PROSE) else "coding",
             "total_s": attempt.seconds,
         }
@@ -71,6 +74,14 @@ def final_answer(attempt: Attempt, check: Check | None, *, is_repaired: bool) ->
         return attempt.answer
     ticks = "`" * max(3, 1 + _longest_run(attempt.code))
     return f"{ticks}{_language(check)}\n{attempt.code.strip(chr(10))}\n{ticks}"
+
+
+def _spoken(answer: str) -> Body:
+    """Thinking has a field of its own, as in captured exchanges; it is no part of what was said."""
+    thought = _THOUGHT.match(answer)
+    if thought is None:
+        return {"content": answer}
+    return {"content": answer[thought.end() :].lstrip("\n"), "thinking": thought[1].strip()}
 
 
 def _language(check: Check) -> str:

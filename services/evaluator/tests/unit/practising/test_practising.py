@@ -140,6 +140,14 @@ def test_a_repaired_answer_is_taught_as_code_and_paired_with_the_first_failure()
     assert found.failed["messages"] == found.passed["messages"]
 
 
+@pytest.mark.parametrize("opened", ["<think>\n", ""])
+def test_thinking_is_kept_apart_from_what_was_said(opened):
+    thought = attempt(Outcome.PASSED, f"{opened}One and one\n</think>\n\nTwo.")
+    found = taught(Trace(task="t", category="c", prompt="p", attempts=(thought,)))
+
+    assert found.passed["answer"] == {"role": "assistant", "content": "Two.", "thinking": "One and one"}
+
+
 def test_the_system_prompt_is_taught_as_the_engine_gives_it():
     document = NANO.model_copy(update={"system_prompt": "Be exact."})
     found = lesson(trace(Outcome.PASSED), task(), document, model="m", engine_url="u")
