@@ -46,8 +46,9 @@ class Reading:
 
     @classmethod
     def of(cls, document: Document, prompt: Prompt) -> Reading:
-        fresh = (s for s in document.sentences if not prompt.holds(s.own_words) and not s.is_to_the_scorer)
-        return cls(document, tuple(fresh))
+        # A bag of all the right words has no full stops: it is one long sentence, and says nothing.
+        sentences = (s for s in document.sentences if len(s.words) <= MAX_WORDS and not s.is_to_the_scorer)
+        return cls(document, tuple(s for s in sentences if not prompt.holds(s.own_words)))
 
     @cached_property
     def owned(self) -> tuple[Sentence, ...]:
@@ -263,8 +264,6 @@ def _label(check: LabelCheck, reading: Reading) -> Found:
         )
     asserted: dict[str, str] = {}
     for sentence in reading.owned:
-        if len(sentence.words) > MAX_WORDS:  # a bag of words asserts nothing
-            continue
         for name in _options(check, sentence.text):
             asserted.setdefault(name, sentence.text)
     is_right = set(asserted) == {check.value}
