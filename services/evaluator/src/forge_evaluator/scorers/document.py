@@ -25,7 +25,6 @@ _NOTHING_MET = 0.1
 _ECHO = 0.8
 # Of other answers of the same domain a tenth of the text is on the topic, of right ones nearly all.
 _ABOUT = 0.35
-_REFUSAL_WORDS = 60
 _REFUSAL = re.compile(
     r"\bI(?:'m| am)\s+(?:(?:very|really|so)\s+)?sorry\b|\bI\s+apologi[sz]e\b|\bas an AI\b|\bI\s+must\s+decline\b"
     r"|\bI\s+(?:can't|cannot|can not|won't|will not|am unable to|am not able to)\b|\bI'm\s+(?:unable|not able)\s+to\b",
@@ -99,8 +98,6 @@ def _gate(document: Document, prompt: Prompt) -> str:
         return "the answer is empty"
     if prompt.share_in(document.words) >= _ECHO:
         return "the answer repeats the prompt"
-    if len(document.words) < _REFUSAL_WORDS and _is_refusal(document.text):
-        return "the answer refuses"
     return ""
 
 

@@ -23,6 +23,8 @@ _TO_THE_SCORER = re.compile(
     re.IGNORECASE,
 )
 """Fewer words state nothing."""
+# Words without a full stop for longer than that are no sentence.
+_MAX_SENTENCE_WORDS = 100
 UNMARKED = 7
 """The level of a heading that is only a bold or a short line: below every marked one."""
 _MAX_MARKS = 4

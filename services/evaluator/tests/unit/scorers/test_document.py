@@ -86,6 +86,10 @@ def test_a_refusal_in_front_of_an_answer_is_no_refusal():
     assert points(f"I'm sorry, I cannot give formal legal advice. {GOLD}") > 85
 
 
+def test_an_answer_that_begins_by_being_sorry_is_no_refusal():
+    assert points(f"I'm sorry to bring bad news. {GOLD[:110]}.") > 20
+
+
 def test_an_answer_that_meets_no_criterion_is_worth_a_tenth_at_most():
     assert points(OTHER + " " + OTHER.replace("Sourdough", "Rye")) <= 10
 
