@@ -45,7 +45,7 @@ def main() -> int:
 def _measure(side: str, tasks: int) -> dict[str, float]:
     script, *what = ["sandbox_peer.py"] if side == PEER else ["sandbox_runs.py", side]
     command = [sys.executable, str(Path(__file__).parent / script), *what, str(tasks)]
-    told: dict[str, float] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    told: dict[str, float] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
     return told
 
 

@@ -6,6 +6,7 @@ What every side shares stands here too, as nothing here is heavy: its runner for
 # ruff: noqa: T201  what it found is read from its output
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
@@ -39,9 +40,13 @@ def measure(one: Callable[[Any], bool], tasks: list[Any], tier: str) -> dict[str
 
 
 def _cpu_s() -> float:
-    """Of this process and all that stem from it, those that have ended included."""
+    """Of this process and all that stem from it, those that have ended included (in whom they were waited for by)."""
     me = psutil.Process()
-    return sum(sum(process.cpu_times()[:4]) for process in (me, *me.children(recursive=True)))
+    used = 0.0
+    for process in (me, *me.children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            used += sum(process.cpu_times()[:4])
+    return used
 
 
 def spread(one: Callable[[Any], Any], tasks: list[Any]) -> list[Any]:

@@ -32,10 +32,10 @@ def run(worker: Worker, job: Job) -> Execution:
     replies: list[Reply] = []
 
     def talk() -> None:
-        for asked in _questions(job):
-            replies.append(read(line.ask(asked)))
-            if "code" in asked and replies[-1].kind is not Answer.VALUE:
-                break
+        for told in line.ask_ahead(_questions(job)):
+            replies.append(read(told))
+            if replies[0].kind is not Answer.VALUE:
+                break  # the module itself failed
 
     with line:
         line.hold(talk)

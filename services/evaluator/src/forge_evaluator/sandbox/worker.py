@@ -10,7 +10,8 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -24,6 +25,7 @@ _GRACE_S = 5.0
 _FRAME_LIMIT = plain.MAX_BYTES + 4096
 # A shell's output and files travel in one frame; every character may be escaped.
 _SHELL_FRAME_LIMIT = 16 * plain.MAX_BYTES
+_AHEAD_BYTES = 32_000
 _KINDS = {Profile.PYTHON: b"p", Profile.NODE: b"n", Profile.SHELL: b"s"}
 
 
@@ -71,9 +73,33 @@ class Line:
         self.send(asked)
         return self.receive()
 
-    def send(self, told: dict[str, Any]) -> None:
+    def ask_ahead(self, questions: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """The replies, in order. A few questions lie ready in the pipe: waking a task for each costs more than most calls.
+
+        What lies ahead is far less than a pipe holds, so that the two never wait for each other.
+        """
+        waiting: deque[int] = deque()
+        is_gone = False
+        for asked in questions:
+            try:
+                waiting.append(len(self.send(asked)))
+            except ConnectionError:
+                is_gone = True  # what it said before may still lie in the pipe
+                break
+            while waiting and sum(waiting) > _AHEAD_BYTES:
+                waiting.popleft()
+                yield self.receive()
+        for _ in waiting:
+            yield self.receive()
+        if is_gone:
+            raise frames.Closed
+
+    def send(self, told: dict[str, Any]) -> bytes:
+        """Returns what was sent."""
         self._judge.settimeout(max(0.01, self.deadline - time.monotonic()))
-        frames.send(self._judge, json.dumps(told).encode())
+        data = json.dumps(told).encode()
+        frames.send(self._judge, data)
+        return data
 
     def receive(self) -> dict[str, Any]:
         """Raises frames.Malformed for anything but an object of reasonable depth."""

@@ -5,10 +5,8 @@ It never sees an expected value. Whatever the candidate breaks in here, it break
 
 from __future__ import annotations
 
-import io
 import os
 import socket
-import sys
 from typing import Any
 
 from forge_evaluator.sandbox.inside import frames, plain, remote
@@ -87,10 +85,8 @@ def _raised(error: BaseException) -> bytes:
 
 
 def silence(keep: int = -1) -> None:
-    """Standard streams lead nowhere; every other descriptor but 3, the judge's, and `keep` is closed."""
+    """Standard error leads nowhere, as the other streams do already; all other descriptors but 3, the judge's, are closed."""
     null = os.open(os.devnull, os.O_RDWR)
-    for stream in (0, 1, 2):
-        os.dup2(null, stream)
-    sys.stdin = io.TextIOWrapper(io.FileIO(0, closefd=False), encoding="utf-8")
+    os.dup2(null, 2)
     os.closerange(4, keep if keep > 3 else 4)
     os.closerange(max(keep, 3) + 1, 4096)
