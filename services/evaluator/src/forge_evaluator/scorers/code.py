@@ -193,6 +193,8 @@ class _Judged:
             return False
         if self._entry is not None and not self._program.defines(self._entry):
             return True
+        if isinstance(self._check, SqlCheck) and self._trial is not None and not self._trial.fits:
+            return True  # a query of other tables
         return self._is_stub() or (self._trial is None and self._is_unlike())
 
     def _is_unlike(self) -> bool:
