@@ -18,6 +18,8 @@ from forge_common.contracts.stages import ExportResult, StageKind
 from forge_registry.errors import DatasetInUse, DatasetUnreadable
 from forge_registry.models import Attempt, Run, Stage, Version
 
+# Their requests carry versions' probes.
+_QUOTING = (StageKind.DEPLOY, StageKind.EVALUATE)
 _OVER = (AttemptState.DONE, AttemptState.LOST, AttemptState.FAILED)
 
 
@@ -48,12 +50,12 @@ def _forget_probes(session: Session, run: Run) -> None:
     for stage in session.exec(select(Stage).where(col(Stage.run_id) == run.id)):
         if isinstance(stage.result, ExportResult):
             stage.result = stage.result.model_copy(update={"probes": (), "base_probes": ()})
-    # Later runs of the domain deployed these versions too, and an attempt keeps what its claim was answered with.
+    # Later runs of the domain deployed and judged these versions too, and an attempt keeps what its claim was answered with.
     deployments = (
         select(Attempt)
         .join(Stage, col(Stage.id) == col(Attempt.stage_id))
         .join(Run, col(Run.id) == col(Stage.run_id))
-        .where(Run.domain == run.domain, Stage.kind == StageKind.DEPLOY, col(Attempt.state).in_(_OVER))
+        .where(Run.domain == run.domain, col(Stage.kind).in_(_QUOTING), col(Attempt.state).in_(_OVER))
     )
     for attempt in session.exec(deployments):
         attempt.answer = None
