@@ -13,10 +13,12 @@ pytestmark = pytest.mark.integration
 
 def dataset(hand, text: str = "a prompt of somebody"):
     """A stored dataset whose rows hold `text`."""
-    rows = [hand.upload(f"{part}: {text}", "dataset-rows") for part in ("train", "valid")]
+    rows = [hand.upload(f"{part}: {text}", "dataset-rows") for part in ("train", "valid", "better")]
+    train, valid, preferences = rows
     manifest = DatasetManifest(
-        domain="tiny", train=rows[0], valid=rows[1], train_rows=1, valid_rows=1, seen=2
-    )
+        domain="tiny", train=train, valid=valid, train_rows=1, valid_rows=1, seen=2,
+        preferences=preferences, preference_rows=1,
+    )  # fmt: skip
     return hand.artifacts.push_bytes(manifest.model_dump_json().encode(), "dataset"), rows
 
 
