@@ -150,3 +150,22 @@ def test_the_given_code_repeated_is_no_answer(pool):
     found = judged(debugging, f"```js\n// fixed!\n{given.replace('  ', '    ')}\n```", pool)
 
     assert (found.points, found.outcome) == (0.0, "no_code")
+
+
+def test_another_function_does_not_go_on_from_code_that_is_to_be_mended(pool):
+    given = "function countWords(text) {\n  return {};\n}"
+    debugging = JAVASCRIPT | {
+        "prompt": f"Mend this:\n\n```javascript\n{given}\n```",
+        "check": JAVASCRIPT["check"] | {"given": given},
+    }
+
+    found = judged(debugging, "```js\nfunction other(a) {\n  for (const b of a) return b;\n}\n```", pool)
+
+    assert found.points <= 15
+
+
+def test_a_query_of_other_tables_is_not_what_was_asked_for(pool):
+    found = judged(SQL, "```sql\nSELECT name FROM plants GROUP BY name ORDER BY name\n```", pool)
+
+    assert found.points <= 15
+    assert "not what was asked for" in found.explanation

@@ -56,7 +56,7 @@ def score(task: Task, check: CodeLike, answered: Answered, sandbox: Runs) -> Sco
     """Raises SandboxLost or LanguageRefused when the sandbox failed, which says nothing about the answer."""
     spoken = language(check) or "python"
     entry = entry_point(task, check)
-    found = extract(answered.text, entry, spoken, prompt=task.prompt)
+    found = extract(answered.text, entry, spoken, prompt=_completable(task, check))
     broke_off = found.is_truncated or answered.finish_reason == "length"
     if found.code is None:
         return nothing(Outcome.TRUNCATED if broke_off else Outcome.NO_CODE, "no code was found in the answer")
@@ -71,6 +71,11 @@ def score(task: Task, check: CodeLike, answered: Answered, sandbox: Runs) -> Sco
         )
     broken = tuple(_broken_rules(check, program))
     return _Judged(task, check, spoken, entry, found, program, trial, broken).score
+
+
+def _completable(task: Task, check: CodeLike) -> str:
+    """The prompt, where an answer may go on from it: code that is to be mended is no beginning of the answer."""
+    return "" if isinstance(check, CodeCheck) and check.given else task.prompt
 
 
 def entry_point(task: Task, check: CodeLike) -> str | None:
