@@ -122,6 +122,21 @@ def test_two_versions_are_compared_by_the_command_line_which_says_where_the_repo
     assert "engie-nano:v0" in page.read_text()
 
 
+def test_an_imported_file_becomes_a_domains_benchmark_and_judges_a_version(shown, tmp_path):
+    source = ROOT / "services/evaluator/tests/fixtures/imports/humaneval.jsonl"
+    file = tmp_path / "he.jsonl"
+
+    made = shown.json(
+        "bench", "import", "humaneval", str(source), "--out", str(file), "--domain", "education"
+    )
+    judged = shown.json("eval", "--version", "1", "--benchmark", str(file))
+
+    assert made["tasks"] == 2
+    (education,) = [d for d in shown.json("domain")["domains"] if d["id"] == "education"]
+    assert education["benchmark"] == made["uploaded"] == judged["scorecard"]["benchmark"]
+    assert judged["scorecard"]["tasks"] == 2
+
+
 def test_the_promoted_model_answers_through_the_openai_sdk(shown):
     prompt = "Write a Python function calc_stage(values) that returns the sum of the numbers in values."
 

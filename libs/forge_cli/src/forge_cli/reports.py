@@ -18,15 +18,24 @@ class ReportMissing(NotFound):
     """The run has no report."""
 
 
+def has_page(view: RunView) -> bool:
+    return _page(view) is not None
+
+
 def page_of(view: RunView) -> str:
     """The hash of the run's page. Raises ReportMissing."""
-    results = [stage.result for stage in view.stages if stage.kind is StageKind.EVALUATE and stage.result]
-    page = results[-1].get("page") if results else None
-    if not isinstance(page, dict):
+    page = _page(view)
+    if page is None:
         raise ReportMissing(
             f"run {view.id} has no report: nothing was evaluated", fix="`forge runs` lists those that did"
         )
-    return str(page["sha256"])
+    return page
+
+
+def _page(view: RunView) -> str | None:
+    results = [stage.result for stage in view.stages if stage.kind is StageKind.EVALUATE and stage.result]
+    page = results[-1].get("page") if results else None
+    return str(page["sha256"]) if isinstance(page, dict) else None
 
 
 def save(view: RunView, to: Path | None, *, opened: bool, here: Installation) -> Path:

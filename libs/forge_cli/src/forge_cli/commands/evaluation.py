@@ -64,7 +64,9 @@ def evaluate(
         _refuse("--answers", {"--version": version, "--vs": vs, "--detach": detach, "--report": report})
         score_answers(here, answers, benchmark, domain, to, opened=open_, as_json=json_)
         return
-    _refuse("a run (--out is for --answers)", {"--out": to})
+    _refuse("a run; it is for --answers", {"--out": to})
+    if detach:
+        _refuse("--detach: the report is made at the end", {"--report": report, "--open": open_})
     registry = clients.registry(here)
     view = registry.start_run(_request(here, domain, version, vs, benchmark))
     if not detach:
@@ -91,14 +93,15 @@ def _request(
 def _finish(
     here: Installation, view: RunView, report: Path | None, *, opened: bool, as_json: bool, detached: bool
 ) -> None:
-    saved = None if detached else reports.save(view, report, opened=opened, here=here)
+    is_wanted = opened or report is not None or reports.has_page(view)
+    saved = reports.save(view, report, opened=opened, here=here) if is_wanted and not detached else None
     if as_json:
         print_json(view.model_dump(mode="json") | {"report": None if saved is None else str(saved)})
         return
     show_run(view)
-    if saved is None:
+    if detached:
         note(f"`forge runs attach {view.id}` watches it, `forge runs report {view.id}` brings its report")
-    else:
+    elif saved is not None:
         note(f"report, flipped tasks first: {escape(str(saved))}")
 
 
