@@ -120,6 +120,26 @@ def test_answers_made_elsewhere_are_scored_with_nothing_running(forge, answers, 
     assert "<!doctype html>" in (tmp_path / "out" / "report.html").read_text()
 
 
+def test_bodies_alone_complete_the_prompt_of_an_imported_file_whose_flaws_are_told(forge, answers, tmp_path):
+    tasks = tmp_path / "he.jsonl"
+    forge("bench", "import", "humaneval", FIXTURES / "humaneval.jsonl", "--out", tasks)
+    body = {"task_id": "HumanEval/0", "completion": "    return [halved(x) for x in xs]\n"}
+    file = answers(body, body | {"completion": "    return xs\n"})
+
+    found = forge("eval", "--answers", file, "--benchmark", tasks, "--json")
+    lines = [json.loads(line) for line in tasks.read_text().splitlines()]
+    tasks.with_name("he.manifest.json").unlink()
+    tasks.write_text("".join(json.dumps(line | {"gold_answer": "pass"}) + "\n" for line in lines))
+    distrusted = forge("eval", "--answers", file, "--benchmark", tasks)
+
+    assert found["benchmark_flaws"] is None
+    assert [(rate["k"], rate["candidate"]["mean"]) for rate in found["scorecard"]["pass_rates"]] == [
+        (1, 50.0),
+        (2, 100.0),
+    ]
+    assert "the benchmark fails its self-test: HumanEval/0: gold" in distrusted
+
+
 def test_the_same_answers_are_not_judged_twice(forge, answers):
     file = answers(gold(0), gold(1))
     first = forge("eval", "--answers", file, "--benchmark", NANO, "--json")

@@ -9,7 +9,7 @@ from forge_cli.main import app
 
 COMMANDS = [
     ["init"], ["up"], ["down"], ["status"], ["domain"], ["data"], ["data", "build"], ["data", "import"], ["data", "exchanges"],
-    ["data", "feedback"], ["data", "policy"], ["data", "assign"], ["train"], ["eval"], ["bench"], ["bench", "import"], ["bench", "check"],
+    ["data", "feedback"], ["data", "policy"], ["data", "assign"], ["train"], ["eval"], ["bench"], ["bench", "import"], ["bench", "check"], ["iterate"],
     ["promote", "1"], ["compare", "x"], ["data", "pairs"], ["data", "shadow"], ["rollback"], ["serve"], ["worker", "cpu"], ["runs"], ["versions"],
 ]  # fmt: skip
 

@@ -169,6 +169,8 @@ def _show_answers(found: Document) -> None:
         rows = [[f"pass@{p.k}", figure(p.candidate), str(p.candidate.n)] for p in card.pass_rates]
         table("", "% >", "tasks >", rows=rows)
     note(" · ".join(f"{name} {count}" for name, count in sorted(card.outcomes.items(), key=lambda o: -o[1])))
+    if found["benchmark_flaws"]:
+        out.print(f"[yellow]![/] {escape(found['benchmark_flaws'])}")
     for line in _left_out(found):
         note(line)
     note(f"sandbox {escape(card.sandbox)} · judge: {card.judge}")

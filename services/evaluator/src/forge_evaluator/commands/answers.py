@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import argparse
+import hashlib
 import shutil
 import time
+from collections.abc import Iterator
 from dataclasses import asdict
+from importlib import resources
+from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
 from forge_common.contracts.domain import DomainDocument, Scoring
 from forge_common.contracts.scorecard import Outcome, Scorecard
 from forge_evaluator import junit, page
-from forge_evaluator.benchmarks import Benchmark, load, read, shipped
+from forge_evaluator.benchmarks import Benchmark, BenchmarkUnusable, load, read, selftest, shipped
 from forge_evaluator.completions import Answers, Judging, judge, read_answers, scorecard
 from forge_evaluator.events import Events
 from forge_evaluator.samples import Sample
+from forge_evaluator.scorers.code import Runs
 from forge_evaluator.settings import Settings
 from forge_evaluator.walls import walls_for
 
@@ -39,6 +44,7 @@ def _run(arguments: argparse.Namespace, events: Events) -> int:
     domain, scoring = weights_of(arguments.document)
     answers = read_answers(arguments.file, benchmark)
     with walls_for(benchmark.tasks, settings) as (sandbox, description):
+        untrusted = _distrust(benchmark, scoring, (sandbox, description), settings, events)
         judging = Judging(
             benchmark, scoring, sandbox, description, settings.work / "answers", settings.sandboxes
         )
@@ -46,8 +52,38 @@ def _run(arguments: argparse.Namespace, events: Events) -> int:
     seconds = time.monotonic() - began
     card = scorecard(samples, judging, domain=domain, name=arguments.file.name, duration_s=seconds)
     files = _written(arguments.out, card, samples, log) if arguments.out else []
-    events.result(_document(card, answers, benchmark) | {"files": files, "log": str(log)})
+    events.result(
+        _document(card, answers, benchmark) | {"files": files, "log": str(log), "benchmark_flaws": untrusted}
+    )
     return 0
+
+
+def _distrust(
+    benchmark: Benchmark, scoring: Scoring, walls: tuple[Runs, str], settings: Settings, events: Events
+) -> str | None:
+    """Why the benchmark cannot be trusted to tell right from wrong; None when it can. Shipped ones are tested by our tests.
+
+    Told and not refused: a public file with one bad task is still what everybody else's figures are from.
+    """
+    if benchmark.sha256 in _shipped():
+        return None
+    events.progress("testing the benchmark, once", 0, 1)
+    sandbox, name = walls
+    try:
+        selftest.require(benchmark, sandbox, scoring, sandbox_name=name, folder=settings.work / "selftests")
+    except BenchmarkUnusable as error:
+        return error.message
+    return None
+
+
+def _shipped() -> set[str]:
+    return {
+        hashlib.sha256(path.read_bytes()).hexdigest() for path in _files() if path.name.endswith(".jsonl")
+    }
+
+
+def _files() -> Iterator[Traversable]:
+    return resources.files("forge_evaluator.benchmarks").iterdir()
 
 
 class _Told:
