@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from forge_common import domains
-from forge_evaluator.benchmarks import CodeCheck, read, shipped
+from forge_evaluator.benchmarks import CodeCheck, practice, read, shipped
 from forge_evaluator.benchmarks.manifest import language
 
 TASKS = read(shipped("coding")).tasks
@@ -51,3 +51,10 @@ def test_the_domain_can_be_decided_on_these_tasks():
     rules = domains.load("coding").eval
     assert rules.has_executable_tests
     assert rules.gate.min_tasks <= len(TASKS)
+
+
+def test_practice_has_problems_of_its_own():
+    tasks = read(practice("coding")).tasks
+    ours = {task.check.entry_point for task in CODE}
+    assert len(tasks) >= 40
+    assert not {task.check.entry_point for task in tasks if isinstance(task.check, CodeCheck)} & ours
