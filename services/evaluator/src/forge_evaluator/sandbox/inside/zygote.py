@@ -82,6 +82,7 @@ def main(host: socket.socket, config: dict[str, Any], node_descriptor: int) -> N
     config["node"] = node_descriptor
     gc.collect()
     gc.freeze()
+    gc.disable()  # until there is a candidate: no monitor lives long enough to make garbage
     frames.send(host, plain.dump({"ready": sys.version.split()[0]}))
     while True:
         _serve_one(host, config)
@@ -138,6 +139,7 @@ def _monitor(host: socket.socket, judge: socket.socket, config: dict[str, Any], 
 def _task(judge: socket.socket, config: dict[str, Any], kind: str) -> None:
     try:
         os.dup2(judge.fileno(), 3)
+        gc.enable()
         task.silence(keep=config["node"] if kind == "node" else -1)
         confine.lock_task(config, kind, config["node"] if kind == "node" else -1)
         if kind == "node":
