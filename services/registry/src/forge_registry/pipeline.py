@@ -62,6 +62,8 @@ class Facts:
     base_gguf: ArtifactRef | None = None
     dataset: str | None = None
     adapter: str | None = None
+    parent: str | None = None
+    replay: str | None = None
     deployables: tuple[Deployable, ...] = ()
     contest: Contest | None = None
 
@@ -148,7 +150,13 @@ def request_for(stage: StageKind, facts: Facts) -> StageRequest:
             return PrepareRequest(domain=document, benchmark=document.benchmark)
         case StageKind.TRAIN:
             assert facts.dataset is not None
-            return TrainRequest(domain=document, dataset=facts.dataset, base=facts.base)
+            return TrainRequest(
+                domain=document,
+                dataset=facts.dataset,
+                base=facts.base,
+                parent=facts.parent,
+                replay=facts.replay,
+            )
         case StageKind.EXPORT:
             return ExportRequest(
                 domain=document,

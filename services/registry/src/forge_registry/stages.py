@@ -154,6 +154,8 @@ def _facts(session: Session, run: Run, stage: StageKind, settings: Settings) -> 
         dataset=run.dataset,
         adapter=run.adapter.sha256 if run.adapter else None,
     )
+    if stage is StageKind.TRAIN and run.document.training.start_from == "live":
+        return _from_live(session, run, facts)
     if stage is StageKind.EXPORT:
         known = repository.base_gguf(session, run.base, run.document.deploy.quant)
         return replace(facts, base_gguf=known)
@@ -163,6 +165,21 @@ def _facts(session: Session, run: Run, stage: StageKind, settings: Settings) -> 
     if stage is StageKind.EVALUATE:
         return replace(facts, contest=_contest(session, run, settings))
     return facts
+
+
+def _from_live(session: Session, run: Run, facts: pipeline.Facts) -> pipeline.Facts:
+    """The live version's adapter to go on from, and its dataset to replay; the bare base where it is live, or another base."""
+    live = repository.live(session, run.domain)
+    version = repository.version(session, run.domain, live) if live is not None else None
+    known = repository.base_gguf(session, run.base, run.document.deploy.quant)
+    if (
+        version is None
+        or version.adapter is None
+        or known is None
+        or version.base_gguf.sha256 != known.sha256
+    ):
+        return facts
+    return replace(facts, parent=version.adapter.sha256, replay=version.dataset)
 
 
 def _contest(session: Session, run: Run, settings: Settings) -> pipeline.Contest:

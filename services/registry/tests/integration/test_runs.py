@@ -376,3 +376,28 @@ def test_runs_are_listed_newest_first_by_domain(hand, registry):
 
     assert [run.id for run in registry.runs("tiny")] == [second.id, first.id]
     assert registry.runs()[0].id == other.id
+
+
+def test_training_goes_on_from_the_live_version_where_the_domain_says_so(hand):
+    hand.domain(training={"start_from": "live", "replay": 0.2})
+    first = hand.start()
+    hand.until(first, StageKind.TRAIN)
+    from_base = hand.claim(first).request
+    hand.finish(first)
+    second = hand.start()
+    hand.until(second, StageKind.TRAIN)
+
+    from_live = hand.claim(second).request
+
+    live = next(version for version in hand.registry.versions("tiny") if version.is_live)
+    assert (from_base.parent, from_base.replay) == (None, None)
+    assert (from_live.parent, from_live.replay) == (live.adapter.sha256, live.dataset)
+
+
+def test_training_starts_from_the_base_unless_told(hand):
+    hand.domain()
+    hand.train()
+    run = hand.start()
+    hand.until(run, StageKind.TRAIN)
+
+    assert hand.claim(run).request.parent is None

@@ -203,3 +203,20 @@ def test_cancelling_ends_the_child_at_once(bench, train_request, make_domain):
 def test_a_stage_of_another_kind_is_refused(bench, make_domain):
     with pytest.raises(WrongStage, match="prepare"):
         work(claim(PrepareRequest(domain=make_domain())), Beat(), bench)
+
+
+def test_training_goes_on_from_an_adapter_in_the_store_and_does_without_an_erased_dataset(
+    bench, trained, nano_base, nano_dataset, make_domain
+):
+    request = TrainRequest(
+        domain=make_domain(replay=0.5, learning_rate=1e-5, epochs=1),
+        dataset=nano_dataset,
+        base=nano_base,
+        parent=trained.adapter.sha256,
+        replay="0" * 64,
+    )
+
+    further = work(claim(request, run="run_2"), Beat(), bench)
+
+    assert further.curve[0].train_loss < trained.curve[0].train_loss
+    assert further.environment["python"]

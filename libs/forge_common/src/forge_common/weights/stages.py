@@ -12,7 +12,7 @@ from pathlib import Path
 
 from pydantic import JsonValue
 
-from forge_common.artifacts import ArtifactClient
+from forge_common.artifacts import ArtifactClient, ArtifactMissing
 from forge_common.contracts.base import ArtifactRef, Contract, RunId, Sha256
 from forge_common.contracts.dataset import DatasetManifest
 from forge_common.contracts.stages import (
@@ -92,7 +92,7 @@ def _train(request: TrainRequest, run: RunId, beat: Beat, bench: Bench) -> Train
     beat.progress(Progress(message="fetching dataset and base model"))
     rules, artifacts = request.domain.training, bench.artifacts
     manifest = artifacts.read_json(request.dataset, DatasetManifest)
-    older = artifacts.read_json(request.replay, DatasetManifest) if request.replay and rules.replay else None
+    older = _older(request, artifacts, beat)
     preferences = manifest.preferences if rules.dpo is not None else None
     # Somebody's conversations: the registry has them for as long as they are to be kept, and nobody else.
     with ExitStack() as borrowed:
@@ -136,6 +136,17 @@ def _train(request: TrainRequest, run: RunId, beat: Beat, bench: Bench) -> Train
         versions=bench.versions,
         environment=environment(),
     )
+
+
+def _older(request: TrainRequest, artifacts: ArtifactClient, beat: Beat) -> DatasetManifest | None:
+    """The parent's dataset; None where nothing is to be replayed, or somebody erased it."""
+    if request.replay is None or not request.domain.training.replay:
+        return None
+    try:
+        return artifacts.read_json(request.replay, DatasetManifest)
+    except ArtifactMissing:
+        beat.progress(Progress(message="the live version's dataset was erased: nothing is replayed"))
+        return None
 
 
 def _parent(adapter: Sha256 | None, folder: Path, artifacts: ArtifactClient) -> str | None:
