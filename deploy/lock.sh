@@ -14,5 +14,5 @@ for m in libs/* services/*; do
 done
 uv=$(command -v uv || echo .venv/bin/uv)
 # shellcheck disable=SC2086
-"$uv" pip compile -q --universal --python-version 3.11 --all-extras --group dev --group services/evaluator/pyproject.toml:dev --group libs/forge_common/pyproject.toml:dev --group services/collector/pyproject.toml:dev --generate-hashes --no-emit-index-url \
+"$uv" pip compile -q --universal --python-version 3.11 --all-extras --group dev --group services/evaluator/pyproject.toml:dev --group libs/forge_common/pyproject.toml:dev --group libs/forge_engine/pyproject.toml:dev --group services/collector/pyproject.toml:dev --generate-hashes --no-emit-index-url \
     --no-emit-find-links --no-annotate --no-header --override "$override" $skip -o requirements.lock pyproject.toml $members

@@ -59,7 +59,7 @@ def apply(session: Session, run: Run, result: StageResult) -> None:
 
 
 def _exported(session: Session, run: Run, result: ExportResult) -> None:
-    _remember_base(session, run, result.base_gguf)
+    _remember_base(session, run, result)
     # Numbers are given out under the domain's lock; the primary key would refuse a double.
     repository.domain(session, run.domain, lock=True)
     if session.get(Version, (run.domain, 0)) is None:
@@ -73,13 +73,16 @@ def _exported(session: Session, run: Run, result: ExportResult) -> None:
     session.flush()
 
 
-def _remember_base(session: Session, run: Run, gguf: ArtifactRef) -> None:
+def _remember_base(session: Session, run: Run, result: ExportResult) -> None:
+    asked = run.document.deploy.quant
+    if repository.base_gguf(session, run.base, asked) is not None:
+        return  # the export was given it; what it wrote itself may be of another quantisation
     row = BaseExport(
         name=run.base.name,
         revision=run.base.revision,
         bundle=run.base.bundle or "",
-        quant=run.document.deploy.quant,
-        gguf=gguf,
+        quant=result.quant or asked,
+        gguf=result.base_gguf,
     )
     values = {
         column: getattr(row, column)

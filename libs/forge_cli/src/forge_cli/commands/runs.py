@@ -12,7 +12,8 @@ from forge_cli.console import DomainOption, JsonFlag, command, done, escape, not
 from forge_cli.follow import RunFailed, follow, show_scorecard
 from forge_cli.installation import Installation
 from forge_common.contracts.base import RunId
-from forge_common.contracts.runs import Hardware, RunRequest, RunState, RunView
+from forge_common.contracts.runs import Hardware, RunRequest, RunState, RunView, StageView
+from forge_common.contracts.stages import ExportResult, StageKind
 
 Detach = Annotated[
     bool, typer.Option("--detach", help="Start it and return; `forge runs attach` watches it.")
@@ -133,6 +134,8 @@ def show_run(view: RunView) -> None:
         if len(stage.attempts) > 1:
             tried = ", ".join(f"{a.number} {a.state}" for a in stage.attempts)
             note(f"{stage.kind}: attempts {tried}")
+        if exported := _exported(stage):
+            note(exported)
     if view.error:
         note(escape(view.error))
     if view.scorecard:
@@ -140,6 +143,18 @@ def show_run(view: RunView) -> None:
         show_scorecard(view.scorecard)
     if view.state is RunState.FAILED:
         raise RunFailed(view.error or "failed", fix=view.fix)
+
+
+def _exported(stage: StageView) -> str | None:
+    """How faithful the exported files are, in words; None for other stages and before the export has ended."""
+    if stage.kind is not StageKind.EXPORT or stage.result is None:
+        return None
+    result = ExportResult.model_validate(stage.result)
+    said = (
+        f"export: {result.verified} of {result.compared} answers equal the trained weights' token for token"
+    )
+    as_what = f" ({result.quant})" if result.quant else ""
+    return said + as_what + (f"; {result.notice}" if result.notice else "")
 
 
 def _row(run: RunView) -> list[str]:

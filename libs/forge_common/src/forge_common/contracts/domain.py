@@ -12,6 +12,9 @@ from pydantic import Field, model_validator
 
 from forge_common.contracts.base import Contract, Payload, Sha256, Slug
 
+# From the most exact to the smallest. The K-quants and Q4_0 are llama.cpp's mixes of that name.
+Quant = Literal["f16", "q8_0", "q6_k", "q5_k_m", "q4_k_m", "q4_0"]
+
 
 class DeployMode(StrEnum):
     ADAPTER = "adapter"
@@ -186,8 +189,10 @@ class OllamaRules(Contract):
 
 class DeployRules(Contract):
     mode: DeployMode = DeployMode.ADAPTER
-    # Quantisation of the base GGUF (and of the fused one): f16 or q8_0.
-    quant: Literal["f16", "q8_0"] = "f16"
+    # Quantisation of the base GGUF, and of the fused one.
+    quant: Quant = "f16"
+    # Where nothing on the trainer's machine writes `quant`: say so, or take Q8_0 with a notice on the run.
+    without_quantiser: Literal["refuse", "q8_0"] = "refuse"
 
 
 class DomainDocument(Payload):

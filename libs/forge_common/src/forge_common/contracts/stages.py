@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from forge_common.contracts.base import ArtifactRef, Contract, Payload, RunId, Sha256, Slug, StageId
-from forge_common.contracts.domain import DomainDocument, Scoring
+from forge_common.contracts.domain import DomainDocument, Quant, Scoring
 from forge_common.contracts.exchange import Message
 from forge_common.contracts.scorecard import Scorecard
 
@@ -139,6 +139,10 @@ class ExportResult(Contract):
     verified: int
     """Probes whose greedy tokens in llama.cpp equalled those of the trained weights."""
     compared: int
+    quant: Quant | None = None
+    """What the files are written as; None from exports of before it was said: as the domain asks."""
+    notice: str | None = None
+    """Why it is another quantisation than the domain asks for."""
     seconds: float
     versions: dict[str, str]
 

@@ -41,6 +41,10 @@ class Architecture:
         return str(gguf.MODEL_ARCH_NAMES[self.kind])
 
     @property
+    def layers(self) -> int:
+        return int(self.config["num_hidden_layers"])
+
+    @property
     def heads(self) -> int:
         return int(self.config["num_attention_heads"])
 
@@ -58,7 +62,7 @@ class Architecture:
 
     def tensor_name(self, name: str) -> str:
         """The GGUF name of a Hugging Face tensor. Raises ArchitectureUnknown."""
-        names = gguf.get_tensor_name_map(self.kind, int(self.config["num_hidden_layers"]))
+        names = gguf.get_tensor_name_map(self.kind, self.layers)
         found = names.get_name(name, try_suffixes=(".weight", ".bias"))
         if found is None:
             raise ArchitectureUnknown(

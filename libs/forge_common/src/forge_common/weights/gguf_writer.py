@@ -10,14 +10,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from gguf import GGML_QUANT_VERSION, GGUFType, GGUFWriter, LlamaFileType, TokenType, quants
+from gguf import GGML_QUANT_VERSION, GGUFType, GGUFWriter, TokenType
 from gguf import GGMLQuantizationType as Kind
 from gguf.constants import GGML_QUANT_SIZES, Keys
-from numpy.typing import NDArray
 
+from forge_common.contracts.domain import Quant
 from forge_common.weights.adapter import Merged, read_adapter
 from forge_common.weights.architectures import Architecture, architecture, word_splitter
 from forge_common.weights.checkpoint import (
@@ -25,10 +25,10 @@ from forge_common.weights.checkpoint import (
     Checkpoint,
     Weights,
     blocks,
-    fit,
     model_config,
     rope_theta,
 )
+from forge_common.weights.quants import encode, file_type, stored_as, writes_rows
 from forge_common.weights.tokenizer import (
     ChatTokenizer,
     ModelFolderBroken,
@@ -37,10 +37,6 @@ from forge_common.weights.tokenizer import (
     token_text,
 )
 
-Quant = Literal["f16", "q8_0"]
-
-_KINDS = {"f16": Kind.F16, "q8_0": Kind.Q8_0}
-_FILE_TYPES = {"f16": LlamaFileType.MOSTLY_F16, "q8_0": LlamaFileType.MOSTLY_Q8_0}
 _LOOKS_SPECIAL = re.compile(r"<[|｜].*[|｜]>")
 
 
@@ -63,7 +59,25 @@ def write_base(src: Path, out: Path, *, quant: Quant, name: str, adapter: Path |
     """Write the model folder `src` as GGUF, with `adapter` merged in when given.
 
     Matrices are stored as `quant`, vectors as f32. The file appears under its name only when it is whole.
+    Raises QuantiserMissing where nothing on this machine writes `quant`.
     """
+    if writes_rows(quant):
+        _write_base(src, out, quant=quant, name=name, adapter=adapter)
+        return
+    from forge_engine import kquants  # as in `quants`
+
+    plain, partial = out.with_name(out.name + ".f16"), _partial(out)
+    if kquants.program() is None:
+        raise kquants.QuantiserMissing(quant)
+    try:
+        _write_base(src, plain, quant="f16", name=name, adapter=adapter)
+        kquants.quantise_file(plain, partial, quant)
+        partial.replace(out)
+    finally:
+        plain.unlink(missing_ok=True)
+
+
+def _write_base(src: Path, out: Path, *, quant: Quant, name: str, adapter: Path | None) -> None:
     base = Checkpoint(src)
     weights: Weights = base if adapter is None else Merged(base, read_adapter(adapter))
     arch = architecture(model_config(src))
@@ -71,11 +85,11 @@ def write_base(src: Path, out: Path, *, quant: Quant, name: str, adapter: Path |
     writer = GGUFWriter(partial, arch.name)
     writer.add_type(GGUFType.MODEL)
     writer.add_name(name)
-    writer.add_file_type(_FILE_TYPES[quant])
+    writer.add_file_type(file_type(quant))
     writer.add_quantization_version(GGML_QUANT_VERSION)
     _add_shape(writer, arch)
     _add_tokenizer(writer, src, arch)
-    plan = _plan(weights, arch, _KINDS[quant])
+    plan = _plan(weights, arch, quant)
     _write(writer, plan, lambda tensor: _base_blocks(tensor, weights, arch))
     partial.replace(out)
 
@@ -96,7 +110,7 @@ def write_adapter(src_base: Path, adapter_dir: Path, out: Path) -> None:
     writer.add_type(GGUFType.ADAPTER)
     writer.add_string(Keys.Adapter.TYPE, "lora")
     writer.add_float32(Keys.Adapter.LORA_ALPHA, adapter.alpha)
-    writer.add_file_type(LlamaFileType.MOSTLY_F16)
+    writer.add_file_type(file_type("f16"))
     plan = [Planned(name, name, half.shape, Kind.F16) for name, half in halves.items()]
     _write(writer, plan, lambda tensor: iter([halves[tensor.source]]))
     partial.replace(out)
@@ -109,7 +123,7 @@ def _partial(out: Path) -> Path:
 
 def _add_shape(writer: GGUFWriter, arch: Architecture) -> None:
     config = arch.config
-    writer.add_block_count(config["num_hidden_layers"])
+    writer.add_block_count(arch.layers)
     writer.add_context_length(config["max_position_embeddings"])
     writer.add_embedding_length(config["hidden_size"])
     writer.add_feed_forward_length(config["intermediate_size"])
@@ -167,12 +181,12 @@ def _token_type(text: str | None, added: dict[str, Any] | None) -> int:
     return int(TokenType.CONTROL if is_control else TokenType.USER_DEFINED)
 
 
-def _plan(weights: Weights, arch: Architecture, kind: Any) -> list[Planned]:
+def _plan(weights: Weights, arch: Architecture, quant: Quant) -> list[Planned]:
     names = weights.names()
     if not arch.is_tied and "lm_head.weight" not in names:
         raise ModelFolderBroken("the base model has no lm_head.weight and its embeddings are not tied")
     plan = [
-        Planned(arch.tensor_name(name), name, weights.shape(name), _stored_as(weights.shape(name), kind))
+        _planned(name, weights.shape(name), arch, quant)
         for name in names
         if not (name == "lm_head.weight" and arch.is_tied) and not name.endswith("rotary_emb.inv_freq")
     ]
@@ -180,12 +194,11 @@ def _plan(weights: Weights, arch: Architecture, kind: Any) -> list[Planned]:
     return plan if factors is None else [*plan, Planned("rope_freqs.weight", "", factors.shape, Kind.F32)]
 
 
-def _stored_as(shape: tuple[int, ...], kind: Any) -> Any:
-    if len(shape) == 1:
-        return Kind.F32
-    # A row must hold whole blocks; narrow models keep 16 bits there.
-    per_block, _ = GGML_QUANT_SIZES[kind]
-    return kind if shape[-1] % per_block == 0 else Kind.F16
+def _planned(name: str, shape: tuple[int, ...], arch: Architecture, quant: Quant) -> Planned:
+    named = arch.tensor_name(name)
+    return Planned(
+        named, name, shape, stored_as(named, shape, quant, layers=arch.layers, is_tied=arch.is_tied)
+    )
 
 
 def _base_blocks(tensor: Planned, weights: Weights, arch: Architecture) -> Iterator[Array]:
@@ -212,13 +225,6 @@ def _write(writer: GGUFWriter, plan: list[Planned], read: Any) -> None:
     writer.write_padding(file, file.tell())
     for tensor in plan:
         for block in read(tensor):
-            _encode(block, tensor).tofile(file)
+            encode(block, tensor.kind, tensor.name).tofile(file)
         writer.write_padding(file, tensor.size)
     writer.close()
-
-
-def _encode(block: Array, tensor: Planned) -> NDArray[Any]:
-    # Q8_0 keeps one f16 scale per 32 numbers, so what fits f16 fits it too.
-    fit(block, np.dtype(np.float32 if tensor.kind == Kind.F32 else np.float16), tensor.name)
-    encoded: NDArray[Any] = quants.quantize(np.ascontiguousarray(block, dtype=np.float32), tensor.kind)
-    return np.ascontiguousarray(encoded)

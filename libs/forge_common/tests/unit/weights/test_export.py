@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
+from typing import get_args
+
 import pytest
 
 from forge_common.contracts.dataset import DatasetRow
-from forge_common.contracts.domain import DomainDocument
+from forge_common.contracts.domain import DomainDocument, Quant
 from forge_common.contracts.exchange import Message
 from forge_common.testing.tiny_model import write_tiny_model
 from forge_common.weights.export import (
     DATASET_PROBES,
     GENERIC_PROMPTS,
+    TOLERANCES,
     ExportUnfaithful,
     Parity,
     compare,
@@ -67,15 +71,16 @@ def test_long_questions_and_tool_calls_are_no_probes(tokenizer):
 def test_answers_are_compared_token_by_token():
     parity = compare([(1, 2, 3), (4, 5, 6), (7,), ()], [(1, 2, 3), (4, 5, 9), (7, 8), ()])
 
-    assert parity == Parity(equal=2, asked=4, shortest_common=1)
+    assert parity == Parity(equal=2, asked=4, shortest_common=1, typical_common=2)
 
 
 @pytest.mark.parametrize(
     ("parity", "quant"),
     [
-        (Parity(equal=16, asked=16, shortest_common=48), "f16"),
-        (Parity(equal=15, asked=16, shortest_common=20), "f16"),
-        (Parity(equal=9, asked=16, shortest_common=3), "q8_0"),
+        (Parity(equal=16, asked=16, shortest_common=48, typical_common=48), "f16"),
+        (Parity(equal=15, asked=16, shortest_common=20, typical_common=48), "f16"),
+        (Parity(equal=9, asked=16, shortest_common=3, typical_common=48), "q8_0"),
+        (Parity(equal=4, asked=16, shortest_common=0, typical_common=9), "q4_k_m"),
     ],
 )
 def test_equal_answers_and_late_differences_pass(parity, quant):
@@ -85,12 +90,22 @@ def test_equal_answers_and_late_differences_pass(parity, quant):
 @pytest.mark.parametrize(
     ("parity", "quant"),
     [
-        (Parity(equal=14, asked=16, shortest_common=40), "f16"),
-        (Parity(equal=15, asked=16, shortest_common=0), "f16"),
-        (Parity(equal=7, asked=16, shortest_common=40), "q8_0"),
-        (Parity(equal=0, asked=0, shortest_common=48), "f16"),
+        (Parity(equal=14, asked=16, shortest_common=40, typical_common=48), "f16"),
+        (Parity(equal=15, asked=16, shortest_common=0, typical_common=48), "f16"),
+        (Parity(equal=7, asked=16, shortest_common=40, typical_common=42), "q8_0"),
+        (Parity(equal=4, asked=16, shortest_common=0, typical_common=1), "q4_k_m"),
+        (Parity(equal=0, asked=16, shortest_common=20, typical_common=30), "q4_k_m"),
+        (Parity(equal=0, asked=0, shortest_common=48, typical_common=48), "f16"),
     ],
 )
 def test_too_many_or_early_differences_are_refused(parity, quant):
     with pytest.raises(ExportUnfaithful, match="adapter"):
         judge(parity, quant, "adapter")
+
+
+def test_every_quantisation_has_a_tolerance_and_fewer_bits_never_a_tighter_one():
+    order = get_args(Quant)
+
+    assert set(TOLERANCES) == set(order)
+    for finer, coarser in itertools.pairwise(order):
+        assert all(a >= b for a, b in zip(TOLERANCES[finer], TOLERANCES[coarser], strict=True))
