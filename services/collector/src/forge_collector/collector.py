@@ -19,6 +19,7 @@ from forge_collector.health import Probe
 from forge_collector.metrics import CollectorMetrics
 from forge_collector.model_rules import ModelRule, ModelRules
 from forge_collector.models import SCHEMA
+from forge_collector.prices import Prices
 from forge_collector.recorder import Recorder
 from forge_collector.routing import Lane, Router, make_lane
 from forge_collector.settings import Settings
@@ -71,6 +72,7 @@ class Collector:
             max_bytes=settings.max_exchange,
             later=lambda do: asyncio.get_running_loop().call_soon(do),
             is_draining=lambda: not self.drainer.stats.is_down,
+            prices=Prices(settings.spool_folder.parent / "prices.json"),
         )
         self.router = Router(lanes(settings), self.recorder, key=key if settings.needs_key else None)
         self.forgetter = Forgetter(self.engine, self.registry)

@@ -99,6 +99,7 @@ class Recorder:
         max_bytes: int,
         later: Callable[[Callable[[], None]], object],
         is_draining: Callable[[], bool] = lambda: False,
+        prices: Callable[[str | None, JsonObject], float | None] = lambda _model, _usage: None,
     ) -> None:
         self.max_bytes = max_bytes
         self.later = later
@@ -107,7 +108,7 @@ class Recorder:
         self._lanes = [ThreadPoolExecutor(THREADS, thread_name_prefix=f"capture-{name}") for name in LANES]
         self._warming: Future[Scanner] | None = None
         self._aside: set[Held] = set()
-        self._waiting = WaitingRoom(spool, is_draining)
+        self._waiting, self._prices = WaitingRoom(spool, is_draining), prices
         self._active_domain, self._model_rules = active_domain, model_rules
         self._redaction, self._numberings = redaction, Numberings()
         self._continuations = Continuations()
@@ -269,7 +270,9 @@ class Recorder:
             "finish_reason": answered.finish_reason,
             "complete": answered.complete,
             "usage": answered.usage,
-            "cost_usd": answered.cost_usd,
+            "cost_usd": answered.cost_usd
+            if answered.cost_usd is not None
+            else self._prices(answered.model or prompt.asked.model, answered.usage),
         }
 
 
