@@ -14,23 +14,17 @@ import torch
 import torch.nn.functional as F  # noqa: N812  its customary name
 from peft import PeftModel
 
-from forge_common.contracts.domain import DpoRules, TrainingRules
-from forge_common.contracts.stages import Preferred, Progress
+from forge_common.contracts.stages import Progress
 from forge_common.weights.batches import packs
 from forge_common.weights.jobs import TrainOutcome
-from forge_common.weights.rows import TokenRow, encode_preferences, load_preferences, row_limit
-from forge_common.weights.tokenizer import ChatTokenizer
+from forge_common.weights.preferences import Pair, concluded, divided, read_pairs, rules_for
+from forge_common.weights.rows import TokenRow
 from forge_common.weights.training import Reports
 from forge_trainer_cuda.descent import descend
 from forge_trainer_cuda.jobs import TrainJob
 from forge_trainer_cuda.memory import Room
 from forge_trainer_cuda.model import go_on_from, load_trainable
 from forge_trainer_cuda.packed import hidden_states
-
-Pair = tuple[TokenRow, TokenRow]
-"""The better answer, and the worse one."""
-
-HELD_OUT_EVERY = 10
 
 
 def prefer(job: TrainJob, sft: TrainOutcome, report: Reports) -> TrainOutcome:
@@ -42,8 +36,7 @@ def prefer(job: TrainJob, sft: TrainOutcome, report: Reports) -> TrainOutcome:
     if dpo is None or len(pairs) < dpo.min_pairs:
         report.progress(Progress(message=f"preferences: {len(pairs)} pairs are too few, left alone"))
         return sft
-    learned = [pair for i, pair in enumerate(pairs) if i % HELD_OUT_EVERY]
-    held_out = pairs[::HELD_OUT_EVERY]
+    learned, held_out = divided(pairs)
     room = Room(job.max_tokens_at_once, lambda message: report.progress(Progress(message=message)))
     rules = rules_for(job.rules, dpo)
     model = load_trainable(Path(job.base), rules, job.device)
@@ -66,47 +59,8 @@ def prefer(job: TrainJob, sft: TrainOutcome, report: Reports) -> TrainOutcome:
     )
     go_on_from(model, folder / "best", rules)
     margins = policy.margins(held_out)
-    before, after = policy.loss(known_held_out, known_held_out), policy.loss(margins, known_held_out)
-    preferred = Preferred(
-        pairs=len(pairs),
-        steps=standing.step,
-        curve=standing.curve,
-        loss_before=before,
-        loss_after=after,
-        share_gained=float((margins > known_held_out).float().mean()),
-        kept=after < before,
-    )
-    update = {
-        "preferred": preferred,
-        "seconds": sft.seconds + standing.seconds,
-        "tokens": sft.tokens + standing.tokens,
-    }
-    return sft.model_copy(update=update | ({"adapter": str(folder / "best")} if preferred.kept else {}))
-
-
-def read_pairs(job: TrainJob) -> list[Pair]:
-    if job.preferences is None:
-        return []
-    tokenizer = ChatTokenizer(Path(job.base))
-    return encode_preferences(
-        load_preferences(Path(job.preferences)),
-        tokenizer,
-        system_prompt=job.system_prompt,
-        max_tokens=row_limit(job),
-    )
-
-
-def rules_for(rules: TrainingRules, dpo: DpoRules) -> TrainingRules:
-    """DPO's pace on the same adapter."""
-    pace = {
-        "epochs": dpo.epochs,
-        "iterations": None,
-        "learning_rate": dpo.learning_rate,
-        "batch_size": dpo.batch_size,
-        "batch_tokens": None,
-        "weight_decay": 0.0,
-    }
-    return rules.model_copy(update=pace)
+    gains = (margins - known_held_out).tolist()
+    return concluded(sft, standing, folder / "best", pairs=len(pairs), gains=gains, beta=dpo.beta)
 
 
 class Policy:

@@ -1,4 +1,4 @@
-"""When memory runs out: fewer tokens at once, then shorter rows, then the truth about what would fit. And the run's budget."""
+"""How torch says that memory ran out, and the run's budget."""
 
 from __future__ import annotations
 
@@ -10,26 +10,13 @@ from typing import TypeVar
 
 import torch
 
-from forge_common.errors import ForgeError
+from forge_common.weights import room
+from forge_common.weights.room import OutOfMemory
 
 T = TypeVar("T")
 
-# Shorter conversations teach too little to be worth a training.
-SHORTEST_ROW = 128
 # Of torch's CPU allocator, and of weights that cannot be mapped.
 _SIGNS = ("DefaultCPUAllocator", "Cannot allocate memory")
-
-
-class OutOfMemory(ForgeError):
-    """Not even short rows, one at a time, fit into memory."""
-
-
-class RowsTooLong(ForgeError):
-    """A single row does not fit into memory; `longest` is its length in tokens."""
-
-    def __init__(self, longest: int) -> None:
-        super().__init__(f"a row of {longest} tokens does not fit into memory")
-        self.longest = longest
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -39,30 +26,14 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
-class Room:
-    """How many tokens go through the model at once: halved each time memory runs out, never raised again.
+class Room(room.Room):
+    """`weights.room` for torch."""
 
-    Gradients are sums over rows, so a batch in smaller pieces is the same step.
-    """
+    def is_out_of_memory(self, error: BaseException) -> bool:
+        return is_out_of_memory(error)
 
-    def __init__(self, max_tokens: int, say: Callable[[str], None]) -> None:
-        self.max_tokens, self._say = max_tokens, say
-
-    def fit(self, longest: int, work: Callable[[int], T], undo: Callable[[], None]) -> T:
-        """`work` with as many tokens as fit; `undo` removes what a failed try left. Raises RowsTooLong."""
-        while True:
-            try:
-                return work(self.max_tokens)
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
-            # Outside of the handler, which keeps the failed pass and all of its tensors alive.
-            undo()
-            release()
-            if self.max_tokens <= longest:
-                raise RowsTooLong(longest)
-            self.max_tokens = max(longest, self.max_tokens // 2)
-            self._say(f"memory ran out: {self.max_tokens} tokens at once from here on")
+    def release(self) -> None:
+        release()
 
 
 def load(work: Callable[[], T], name: str) -> T:
@@ -83,18 +54,6 @@ def release() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-
-
-def shorter(longest: int, limit: int) -> int:
-    """The next row length to try, below both. Raises OutOfMemory when it would be too short."""
-    following = min(longest, limit) // 2
-    if following < SHORTEST_ROW:
-        raise OutOfMemory(
-            f"memory ran out even for a single row of {min(longest, limit)} tokens",
-            fix="train with method qlora, fewer num_layers or a smaller base model, or on a card with more memory; "
-            "what else uses the card (a served model does) can be ended meanwhile",
-        )
-    return following
 
 
 def limit_memory(gigabytes: float | None, device: str) -> None:

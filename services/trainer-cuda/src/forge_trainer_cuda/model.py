@@ -14,10 +14,9 @@ from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig
 from forge_common.contracts.domain import TrainingRules
 from forge_common.weights.adapter import WEIGHTS_FILE, Adapter, AdapterInvalid, Pair, trained_layers
 from forge_common.weights.checkpoint import Checkpoint
+from forge_common.weights.targets import targets_of
 from forge_trainer_cuda import packed
 
-# Every linear map of a decoder block: LoRA on all of them beat attention alone at equal rank.
-TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 _PREFIX = "base_model.model."
 
 
@@ -34,7 +33,7 @@ def load_trainable(base: Path, rules: TrainingRules, device: str) -> PeftModel:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         model.enable_input_require_grads()
     torch.manual_seed(rules.seed)
-    return get_peft_model(model, _lora(rules, model.config.num_hidden_layers))
+    return get_peft_model(model, _lora(rules, targets_of(base, rules), model.config.num_hidden_layers))
 
 
 def load_for_reading(base: Path, device: str) -> Any:
@@ -75,12 +74,12 @@ def restore(model: PeftModel, state: dict[str, torch.Tensor]) -> None:
     set_peft_model_state_dict(model, state)
 
 
-def _lora(rules: TrainingRules, layers: int) -> LoraConfig:
+def _lora(rules: TrainingRules, targets: tuple[str, ...], layers: int) -> LoraConfig:
     return LoraConfig(
         r=rules.rank,
         lora_alpha=rules.alpha,
         lora_dropout=0.0,
-        target_modules=list(rules.targets) or TARGETS,
+        target_modules=list(targets),
         layers_to_transform=trained_layers(rules, layers),
         task_type="CAUSAL_LM",
     )

@@ -13,13 +13,14 @@ from peft import PeftModel
 from forge_common.contracts.stages import Progress
 from forge_common.weights.batches import packs
 from forge_common.weights.jobs import TrainOutcome
+from forge_common.weights.room import RowsTooLong, shorter
 from forge_common.weights.rows import TokenRow, training_rows
 from forge_common.weights.tokenizer import ChatTokenizer
 from forge_common.weights.training import Reports
 from forge_trainer_cuda.descent import descend, peak_memory_bytes
 from forge_trainer_cuda.dpo import prefer
 from forge_trainer_cuda.jobs import TrainJob
-from forge_trainer_cuda.memory import Room, RowsTooLong, limit_memory, load, release, shorter
+from forge_trainer_cuda.memory import Room, limit_memory, load, release
 from forge_trainer_cuda.model import go_on_from, load_trainable
 from forge_trainer_cuda.packed import hidden_states
 

@@ -13,7 +13,8 @@ from transformers import AutoModelForCausalLM
 
 from forge_common.contracts.domain import DpoRules
 from forge_common.contracts.stages import Progress
-from forge_trainer_cuda.dpo import Policy, log_probabilities, read_pairs
+from forge_common.weights.preferences import read_pairs
+from forge_trainer_cuda.dpo import Policy, log_probabilities
 from forge_trainer_cuda.memory import Room
 from forge_trainer_cuda.model import load_trainable
 from forge_trainer_cuda.train import train

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from forge_trainer_cuda.memory import OutOfMemory, Room, RowsTooLong, shorter
+from forge_common.weights.room import OutOfMemory, RowsTooLong, shorter
+from forge_trainer_cuda.memory import Room
 
 CPU = (
     "[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you tried ..."

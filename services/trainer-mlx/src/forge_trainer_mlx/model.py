@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,25 @@ import mlx.core as mx
 import numpy as np
 from mlx import nn
 from mlx.utils import tree_flatten
+from mlx_lm.tuner.trainer import grad_checkpoint
 from mlx_lm.tuner.utils import linear_to_lora_layers
 from mlx_lm.utils import load_model, quantize_model
 
 from forge_common.contracts.domain import TrainingRules
 from forge_common.logging import get_logger
-from forge_common.weights.adapter import Adapter, AdapterInvalid, Pair, trained_layers
+from forge_common.weights.adapter import (
+    Adapter,
+    AdapterInvalid,
+    Pair,
+    read_adapter,
+    trained_layers,
+    write_adapter_folder,
+)
 from forge_common.weights.architectures import architecture
 from forge_common.weights.checkpoint import Checkpoint, model_config, rope_theta
+from forge_common.weights.rows import TokenRow
+from forge_common.weights.targets import targets_of
+from forge_trainer_mlx.jobs import TrainJob
 
 log = get_logger()
 
@@ -28,7 +40,12 @@ QUANTISATION = {"group_size": 64, "bits": 4}
 
 def prepare_device(memory_share: float) -> str:
     """Choose the device, keep it from taking the whole machine's memory, and say in words what it is."""
-    if not mx.metal.is_available():
+    limit = int(_memory_bytes() * memory_share)
+    # Past this mlx waits for memory to come free instead of driving the whole machine into swap.
+    mx.set_memory_limit(limit)
+    if mx.metal.is_available():
+        mx.set_wired_limit(limit)
+    else:
         mx.set_default_device(mx.cpu)
         is_fast = _has_openblas()
         if not is_fast:
@@ -38,12 +55,7 @@ def prepare_device(memory_share: float) -> str:
                 fix="install it (Debian, Ubuntu: apt install libopenblas0-pthread), or train with trainer-cuda",
             )
         return f"cpu ({mx.device_info().get('device_name', 'unknown')}{'' if is_fast else ', slow BLAS'})"
-    facts = mx.device_info()
-    # Past this mlx waits for memory to come free instead of driving the whole machine into swap.
-    limit = int(float(facts["max_recommended_working_set_size"]) * memory_share)
-    mx.set_memory_limit(limit)
-    mx.set_wired_limit(limit)
-    return f"metal ({facts.get('device_name', 'Apple silicon')})"
+    return f"metal ({mx.device_info().get('device_name', 'Apple silicon')})"
 
 
 def load_trainable(base: Path, rules: TrainingRules) -> nn.Module:
@@ -55,13 +67,37 @@ def load_trainable(base: Path, rules: TrainingRules) -> nn.Module:
     model.freeze()
     layers = trained_layers(rules, len(model.layers))
     mx.random.seed(rules.seed)
-    linear_to_lora_layers(
+    _adapt(
         model,
+        targets_of(base, rules),
         len(layers or model.layers),
-        {"rank": rules.rank, "scale": rules.alpha / rules.rank, "dropout": 0.0},
+        rank=rules.rank,
+        scale=rules.alpha / rules.rank,
     )
     mx.eval(model.parameters())
     return model
+
+
+def go_on_from(model: nn.Module, folder: Path, rules: TrainingRules) -> None:
+    """Put a trained adapter's weights in the place of the fresh ones. Raises AdapterInvalid when it has another shape."""
+    halves = _halves(read_adapter(folder))
+    if {name: tuple(half.shape) for name, half in halves.items()} != {
+        name: tuple(fresh.shape) for name, fresh in trained_weights(model).items()
+    }:
+        raise AdapterInvalid(
+            f"the adapter to go on from has another rank or other targets than {rules.method} of rank {rules.rank}",
+            fix="set rank, targets and num_layers as that version was trained, or training.start_from to base",
+        )
+    model.load_weights(list(halves.items()), strict=False)
+
+
+def save_memory(model: nn.Module) -> None:
+    """A Mac's memory is short before its time is: activations are recomputed, block by block."""
+    # mlx-lm's function changes the class of all blocks, once and for good.
+    block = type(model.layers[0])
+    if mx.default_device() == mx.gpu and not getattr(block, "forge_recomputes", False):
+        grad_checkpoint(model.layers[0])
+        block.forge_recomputes = True
 
 
 def load_for_reading(base: Path) -> nn.Module:
@@ -101,22 +137,18 @@ def last_logits(model: nn.Module, tokens: mx.array, places: mx.array) -> mx.arra
 
 def load_adapter(model: nn.Module, adapter: Adapter) -> None:
     """Put a trained adapter on a bare base. Raises AdapterInvalid when it belongs to another one."""
-    halves = [
-        (f"{name.removesuffix('.weight')}.lora_{half}", mx.array(values))
-        for name, pair in adapter.pairs.items()
-        for half, values in (("a", pair.a.T), ("b", pair.b.T))
-    ]
+    halves = _halves(adapter)
     blocks = {int(name.split(".")[2]) for name in adapter.pairs}
-    settings = {"rank": adapter.rank, "scale": adapter.scale, "dropout": 0.0}
-    linear_to_lora_layers(model, len(model.layers) - min(blocks), settings)
+    targets = {name.split(".")[-2] for name in adapter.pairs}
+    _adapt(model, targets, len(model.layers) - min(blocks), rank=adapter.rank, scale=adapter.scale)
     there = {name: tuple(values.shape) for name, values in trained_weights(model).items()}
-    strangers = [name for name, values in halves if there.get(name) != tuple(values.shape)]
+    strangers = [name for name, values in halves.items() if there.get(name) != tuple(values.shape)]
     if strangers:
         raise AdapterInvalid(
             f"the adapter's {strangers[0]} does not fit the base model",
             fix="use the base model that the adapter was trained on",
         )
-    model.load_weights(halves, strict=False)
+    model.load_weights(list(halves.items()), strict=False)
     model.eval()
 
 
@@ -135,6 +167,50 @@ def to_peft(weights: Mapping[str, mx.array], rules: TrainingRules) -> Adapter:
         for module in modules
     }
     return Adapter(pairs=pairs, rank=rules.rank, alpha=rules.alpha)
+
+
+def write_adapter(folder: Path, weights: Mapping[str, mx.array], job: TrainJob, *, layers: int) -> None:
+    """As a folder in PEFT's layout, of a model with so many `layers`."""
+    trained = trained_layers(job.rules, layers)
+    write_adapter_folder(folder, to_peft(weights, job.rules), base_name=job.base_name, layers=trained)
+
+
+def padded(rows: Sequence[TokenRow]) -> tuple[mx.array, mx.array, mx.array]:
+    """What goes in (B, T), at which N places of it something is learned, and the N tokens that are.
+
+    Places are counted row after row. Padding stands to the right of a causal model's rows: nothing that counts looks at it.
+    """
+    width = max(len(row.tokens) for row in rows)
+    tokens = np.array([[*row.tokens, *([0] * (width - len(row.tokens)))] for row in rows], dtype=np.int32)
+    mask = np.array([[*row.loss_mask, *([False] * (width - len(row.tokens)))] for row in rows])
+    places = np.flatnonzero(mask[:, 1:])
+    return mx.array(tokens[:, :-1]), mx.array(places), mx.array(tokens[:, 1:].reshape(-1)[places])
+
+
+def _adapt(model: nn.Module, targets: Collection[str], layers: int, *, rank: int, scale: float) -> None:
+    """Put a fresh adapter on the named maps of the last `layers` blocks."""
+    keys = {
+        path
+        for path, module in model.layers[0].named_modules()
+        if isinstance(module, (nn.Linear, nn.QuantizedLinear)) and path.rpartition(".")[2] in targets
+    }
+    linear_to_lora_layers(model, layers, {"rank": rank, "scale": scale, "dropout": 0.0, "keys": keys})
+
+
+def _halves(adapter: Adapter) -> dict[str, mx.array]:
+    """By mlx's name; both turned."""
+    return {
+        f"{name.removesuffix('.weight')}.lora_{half}": mx.array(values)
+        for name, pair in adapter.pairs.items()
+        for half, values in (("a", pair.a.T), ("b", pair.b.T))
+    }
+
+
+def _memory_bytes() -> int:
+    """What is there for mlx: Metal's working set, else the machine's memory."""
+    if mx.metal.is_available():
+        return int(mx.device_info()["max_recommended_working_set_size"])
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _widen(model: nn.Module, *, keep_bfloat16: bool) -> None:

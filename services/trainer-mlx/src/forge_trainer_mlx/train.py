@@ -1,155 +1,112 @@
-"""The training, top to bottom: rows, model, loop, best adapter. Runs in a child process of its own.
-
-Our own loop: mlx-lm's cannot be resumed or stopped early, sorts nothing by length, and saves in place.
-"""
+"""The training, top to bottom: rows, model, what is minimised. Runs in a child process of its own."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import mlx.core as mx
-import numpy as np
 from mlx import nn
-from mlx.optimizers import AdamW, clip_grad_norm
-from mlx.utils import tree_map
-from mlx_lm.tuner.trainer import grad_checkpoint
 
-from forge_common.weights.adapter import trained_layers, write_adapter_folder
-from forge_common.weights.batches import BatchPlan, learning_rate, parts
+from forge_common.contracts.stages import Progress
+from forge_common.weights.batches import parts
 from forge_common.weights.jobs import TrainOutcome
+from forge_common.weights.room import RowsTooLong, shorter
 from forge_common.weights.rows import TokenRow, training_rows
 from forge_common.weights.tokenizer import ChatTokenizer
-from forge_common.weights.training import (
-    BETAS,
-    MAX_GRADIENT,
-    Course,
-    Reports,
-    Standing,
-    check_finite,
-    process_memory_bytes,
-)
-from forge_trainer_mlx import resume
+from forge_common.weights.training import Reports
+from forge_trainer_mlx.descent import Step, descend, number, peak_memory_bytes, summed
+from forge_trainer_mlx.dpo import prefer
 from forge_trainer_mlx.jobs import TrainJob
-from forge_trainer_mlx.model import last_logits, load_trainable, to_peft, trained_weights
+from forge_trainer_mlx.memory import Room, load, make_room, release
+from forge_trainer_mlx.model import go_on_from, last_logits, load_trainable, padded, save_memory
 
 
 def train(job: TrainJob, report: Reports) -> TrainOutcome:
-    """Train, or go on where a killed training of the same job stopped.
+    """Train, or go on where a killed training of the same job stopped; with shorter rows where memory is too small.
 
-    On the CPU the outcome is the same to the last bit, killed or not. Raises NothingToTrainOn, TrainingDiverged.
+    SFT first and, where there are preferences, DPO on top. On the CPU the outcome is the same to the last bit, killed or
+    not. Raises NothingToTrainOn, TrainingDiverged, OutOfMemory.
     """
+    while True:
+        try:
+            outcome = fine_tune(job, report)
+            return prefer(job, outcome, report) if job.preferences and job.rules.dpo else outcome
+        except RowsTooLong as error:
+            longest = error.longest
+        # Outside of the handler, which keeps the model alive.
+        release()
+        rules = job.rules.model_copy(update={"max_seq_length": shorter(longest, job.rules.max_seq_length)})
+        report.progress(Progress(message=f"memory ran out: rows of at most {rules.max_seq_length} tokens"))
+        job = job.model_copy(update={"rules": rules})
+
+
+def fine_tune(job: TrainJob, report: Reports) -> TrainOutcome:
+    """Supervised, on what the assistant wrote. Raises RowsTooLong."""
     encoded, valid = training_rows(job, ChatTokenizer(Path(job.base)))
-    training = Training(job, encoded.rows, valid, report)
-    training.run()
-    return training.course.standing.outcome(training.write(), encoded, peak_memory_bytes=peak_memory_bytes())
+    rows = encoded.rows
+    lengths = [len(row.tokens) for row in rows]
+    room = make_room(job, report)
+
+    model = load(lambda: load_trainable(Path(job.base), job.rules), job.base_name, room.budget)
+    if job.parent is not None:
+        go_on_from(model, Path(job.parent), job.rules)
+    save_memory(model)
+    longest = max([*rows, *valid], key=lambda row: len(row.tokens))
+    room.measure(len(longest.tokens), lambda: mx.eval(backward(model, [longest], 1).gradients))
+
+    standing = descend(
+        model,
+        job,
+        job.rules,
+        lengths,
+        gradients=lambda batch: room.fit(
+            max(lengths[index] for index in batch),
+            partial(backward, model, [rows[index] for index in batch]),
+            lambda: None,
+        ),
+        judge=lambda: evaluate(model, valid, room),
+        room=room,
+        folder=Path(job.workdir),
+        report=report,
+    )
+    return standing.outcome(Path(job.workdir) / "best", encoded, peak_memory_bytes=peak_memory_bytes(room))
 
 
-class Training:
-    """One training's state, from its first or its last saved step to its end."""
+def backward(model: nn.Module, rows: Sequence[TokenRow], max_tokens: int) -> Step:
+    """The batch's mean loss per target and its gradients, a few rows at a time."""
+    total = sum(row.targets for row in rows)
+    ask = nn.value_and_grad(model, lambda some: target_loss(model, some) / total)
 
-    def __init__(
-        self, job: TrainJob, rows: Sequence[TokenRow], valid: Sequence[TokenRow], report: Reports
-    ) -> None:
-        self.job, self.rules, self.rows, self.valid, self.report = job, job.rules, rows, valid, report
-        self.lengths = [len(row.tokens) for row in rows]
-        self.plan = BatchPlan(self.lengths, job.rules)
-        self.model = load_trainable(Path(job.base), job.rules)
-        # torch always corrects the first steps' bias; mlx must be told.
-        self.optimizer = AdamW(0.0, list(BETAS), weight_decay=self.rules.weight_decay, bias_correction=True)
-        self.optimizer.init(self.model.trainable_parameters())
-        self.best = trained_weights(self.model)
-        self.course = Course(self._go_on(), job.rules, self.plan.steps)
-        self._loss_and_gradients = nn.value_and_grad(self.model, target_loss)
-
-    def run(self) -> None:
-        """Raises TrainingDiverged."""
-        if mx.default_device() == mx.gpu:
-            # A Mac's memory is short before its time is: activations are recomputed, block by block.
-            grad_checkpoint(self.model.layers[0])
-        for step, batch in self.plan.batches(self.course.standing.step):
-            if self.course.standing.is_over:
-                break
-            loss, tokens = self._step(step, batch), sum(self.lengths[index] for index in batch)
-            self.report.progress(self.course.count(step + 1, loss, tokens, peak_memory_bytes()))
-            if self.course.judge(step + 1, self.evaluate):
-                self._save()
-
-    def write(self) -> Path:
-        """The best weights as a folder in PEFT's layout."""
-        folder = Path(self.job.workdir) / "best"
-        layers = trained_layers(self.rules, len(self.model.layers))
-        adapter = to_peft(self.best, self.rules)
-        write_adapter_folder(folder, adapter, base_name=self.job.base_name, layers=layers)
-        return folder
-
-    def _go_on(self) -> Standing:
-        job = self.job.fingerprint("memory_share")
-        checkpoint = resume.load(self._checkpoint, job)
-        if checkpoint is None:
-            return Standing(job=job)
-        self.best = checkpoint.best
-        self.model.load_weights(list(checkpoint.weights.items()), strict=False)
-        self.optimizer.state = checkpoint.optimizer
-        return checkpoint.standing
-
-    def _step(self, step: int, batch: Sequence[int]) -> float:
-        total = sum(self.rows[index].targets for index in batch)
-        loss, gradients = 0.0, None
-        for part in parts(batch, self.lengths, self.job.max_tokens_at_once):
-            share, found = self._loss_and_gradients(self.model, [self.rows[index] for index in part])
-            gradients = found if gradients is None else tree_map(mx.add, gradients, found)
-            mx.eval(share, gradients)
-            loss += _number(share) / total
+    def share(part: Sequence[int]) -> Step:
         # Every target weighs the same, however the batch is cut.
-        clipped, norm = clip_grad_norm(tree_map(lambda gradient: gradient / total, gradients), MAX_GRADIENT)
-        check_finite(loss, _number(norm), step)
-        self.optimizer.learning_rate = learning_rate(step, self.rules, self.plan.steps)
-        self.optimizer.update(self.model, clipped)
-        mx.eval(self.model.trainable_parameters(), self.optimizer.state)
-        return loss
+        loss, gradients = ask([rows[index] for index in part])
+        mx.eval(loss, gradients)
+        return Step(number(loss), gradients)
 
-    def _save(self) -> None:
-        standing, newest = self.course.standing, trained_weights(self.model)
-        if standing.best_step == standing.step:
-            self.best = newest
-        resume.save(self._checkpoint, resume.Checkpoint(standing, newest, self.best, self.optimizer.state))
+    lengths = [len(row.tokens) for row in rows]
+    return summed(map(share, parts(range(len(rows)), lengths, max_tokens)))
 
-    def evaluate(self) -> float | None:
-        """Mean loss per target token; None without validation rows."""
-        if not self.valid:
-            return None
-        lengths = [len(row.tokens) for row in self.valid]
-        total = sum(
-            _number(target_loss(self.model, [self.valid[index] for index in part]))
-            for part in parts(range(len(self.valid)), lengths, self.job.max_tokens_at_once)
+
+def evaluate(model: nn.Module, rows: Sequence[TokenRow], room: Room) -> float | None:
+    """Mean loss per target token; None without rows."""
+    if not rows:
+        return None
+    lengths = [len(row.tokens) for row in rows]
+
+    def work(max_tokens: int) -> float:
+        return sum(
+            number(target_loss(model, [rows[index] for index in part]))
+            for part in parts(range(len(rows)), lengths, max_tokens)
         )
-        return total / sum(row.targets for row in self.valid)
 
-    @property
-    def _checkpoint(self) -> Path:
-        return Path(self.job.workdir) / "checkpoint.safetensors"
+    return room.fit(max(lengths), work, lambda: None) / sum(row.targets for row in rows)
 
 
 def target_loss(model: nn.Module, rows: Sequence[TokenRow]) -> mx.array:
     """Summed cross-entropy of what the assistant wrote, in nats."""
-    width = max(len(row.tokens) for row in rows)
-    # Padding stands to the right of a causal model's rows: nothing that counts looks at it.
-    tokens = np.array([[*row.tokens, *([0] * (width - len(row.tokens)))] for row in rows], dtype=np.int32)
-    mask = np.array([[*row.loss_mask, *([False] * (width - len(row.tokens)))] for row in rows])
-    places = np.flatnonzero(mask[:, 1:])
-    logits = last_logits(model, mx.array(tokens[:, :-1]), mx.array(places))
-    targets = mx.array(tokens[:, 1:].reshape(-1)[places])
+    tokens, places, targets = padded(rows)
+    logits = last_logits(model, tokens, places)
     loss: mx.array = nn.losses.cross_entropy(logits.astype(mx.float32), targets, reduction="sum")
     return loss
-
-
-def peak_memory_bytes() -> int:
-    """The most that was in use: mlx's buffers or the whole process, whichever is more (Metal's are not in the latter)."""
-    return max(process_memory_bytes(), mx.get_peak_memory())
-
-
-def _number(scalar: mx.array) -> float:
-    value = scalar.item()
-    assert isinstance(value, float)
-    return value
