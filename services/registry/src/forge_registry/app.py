@@ -11,7 +11,7 @@ from fastapi.concurrency import run_in_threadpool
 from forge_common.http.app import create_service
 from forge_common.logging import configure
 from forge_registry.context import Context
-from forge_registry.endpoints import artifacts, datasets, domains, keys, runs, stages, versions
+from forge_registry.endpoints import artifacts, datasets, domains, keys, runs, stages, trust, versions
 from forge_registry.leftovers import remove_leftovers
 from forge_registry.listener import Listener
 from forge_registry.models import OutboxKind
@@ -20,7 +20,9 @@ from forge_registry.pulse import Pulse
 from forge_registry.seed import plant
 from forge_registry.settings import Settings
 
-ROUTERS = tuple(module.router for module in (domains, runs, stages, versions, artifacts, datasets, keys))
+ROUTERS = tuple(
+    module.router for module in (domains, runs, stages, versions, artifacts, datasets, keys, trust)
+)
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:

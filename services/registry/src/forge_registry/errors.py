@@ -39,6 +39,10 @@ class KeyUnknown(NotFound):
         super().__init__(f"there is no key {key!r}", fix="GET /v1/keys lists them")
 
 
+class NoPrivateCa(NotFound):
+    """The certificates here are signed by somebody whom everybody trusts, or there are none."""
+
+
 class RunAlreadyActive(Conflict):
     def __init__(self, domain: str, run: str) -> None:
         super().__init__(

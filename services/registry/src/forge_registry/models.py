@@ -139,6 +139,7 @@ class Worker(Table, table=True):
     queues: list[str] = Field(sa_type=JSONB)
     device: str = ""
     memory_bytes: int = Field(default=0, sa_type=BigInteger)
+    memory_used_bytes: int | None = Field(default=None, sa_type=BigInteger)
     versions: dict[str, str] = Field(sa_type=JSONB)
     last_seen: datetime = Field(sa_type=_time())
 

@@ -30,6 +30,12 @@ class Settings(CommonSettings):
     sweep_every_s: float = Field(default=5.0, gt=0)
     # How often workers say hello; one is taken for dead after three hellos missed.
     hello_s: float = Field(default=5.0, gt=0)
+    # Days after which a worker that says nothing any more is no longer listed.
+    worker_keep_days: float = Field(default=7.0, gt=0)
+    # The broker as workers reach it that come over https; without one they get `broker_url`.
+    tls_broker_url: str | None = None
+    # The private CA that signed the certificates of this installation, in PEM: handed to whoever asks.
+    tls_ca: Path | None = None
     # The longest silence of an engine that is only asked a known prompt; it may have to load the model first.
     preflight_timeout_s: float = Field(default=60.0, gt=0)
     # How long a promotion waits for an engine that is away before its run fails.

@@ -15,7 +15,7 @@ from forge_common.contracts.base import utc_now
 from forge_common.contracts.runs import AttemptState
 from forge_common.db.session import session_scope, try_lock
 from forge_common.logging import get_logger
-from forge_registry import repository, stages
+from forge_registry import repository, stages, workers
 from forge_registry.bells import ring_again
 from forge_registry.context import Context
 from forge_registry.decisions import decide_all
@@ -42,6 +42,7 @@ def _sweep(context: Context) -> None:
     flush(context.database, OutboxKind.ALIAS, context.follow)
     with session_scope(context.database) as session:
         forget_sent(session)
+        workers.forget_silent(session, context.settings.worker_keep_days)
 
 
 def take_over(database: Database, settings: Settings) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlmodel import Session
 
-from forge_common.contracts.base import RunId, StageId, utc_now
+from forge_common.contracts.base import RunId, StageId
 from forge_common.contracts.runs import (
     AttemptView,
     Pointer,
@@ -15,9 +15,8 @@ from forge_common.contracts.runs import (
     StageView,
     VersionView,
 )
-from forge_common.contracts.workers import WorkerView
 from forge_registry import repository
-from forge_registry.models import Attempt, Event, Promotion, Run, Stage, Version, Worker
+from forge_registry.models import Attempt, Event, Promotion, Run, Stage, Version
 
 
 def run_summary(run: Run) -> RunView:
@@ -110,17 +109,6 @@ def promotion_view(promotion: Promotion) -> PromotionView:
         reason=promotion.reason,
         by=promotion.by,
         kind=promotion.kind,
-    )
-
-
-def worker_view(worker: Worker, ttl_s: float) -> WorkerView:
-    return WorkerView(
-        name=worker.name,
-        service=worker.service,
-        queues=tuple(worker.queues),
-        device=worker.device,
-        is_alive=(utc_now() - worker.last_seen).total_seconds() <= ttl_s,
-        last_seen=worker.last_seen,
     )
 
 

@@ -9,11 +9,12 @@ import typer
 from rich.live import Live
 from rich.text import Text
 
-from forge_cli import clients
+from forge_cli import clients, workers_shown
 from forge_cli.console import JsonFlag, command, done, err, note, out, print_json, table
 from forge_cli.installation import Installation
 from forge_cli.stack.control import bring_down, bring_up
 from forge_cli.stack.state import StackState, read_state, running, supervisor_is_alive
+from forge_common.contracts.base import utc_now
 from forge_common.errors import ForgeError
 
 FOR_PEOPLE = {
@@ -144,6 +145,9 @@ def _show_loop(found: dict[str, Any]) -> None:
     live = [p for p in found.get("pointers", ()) if p.live is not None]
     if live:
         table("domain", "live", rows=[[p.domain, str(p.model)] for p in live])
+    if shown := workers_shown.rows(found.get("workers", ()), utc_now()):
+        out.print()
+        table(*workers_shown.COLUMNS, rows=shown)
     if found.get("runs"):
         out.print()
         table(

@@ -54,15 +54,17 @@ def run_worker(
     *,
     concurrency: int = 1,
     beat: bool = False,
+    refresh: Callable[[WorkerHello], WorkerHello] = lambda hello: hello,
 ) -> None:
     """Join at the registry, then consume until a signal. `build` makes the app for the broker URL that the registry hands out.
 
-    Waits for a registry that is not up yet; a refused key ends the process with the reason.
+    Waits for a registry that is not up yet; a refused key ends the process with the reason. Each hello is `refresh`ed.
     """
     registry = RegistryClient(settings.registry_url, settings.key_text)
-    welcome = join(registry, hello)
-    threading.Thread(target=_keep_saying_hello, args=(registry, hello, welcome.beat_s), daemon=True).start()
-    app = build(settings.worker_broker or as_seen_from_here(welcome.broker_url, settings.registry_url))
+    welcome = join(registry, refresh(hello))
+    telling = (registry, hello, refresh, welcome.beat_s)
+    threading.Thread(target=_keep_saying_hello, args=telling, daemon=True).start()
+    app = build(settings.worker_broker or broker_for(welcome, settings.registry_url))
     log.info("worker.started", name=hello.name, queues=hello.queues)
     arguments = [
         "worker",
@@ -81,6 +83,12 @@ def run_worker(
         "--without-heartbeat",
     ]
     app.worker_main([*arguments, "--beat"] if beat else arguments)
+
+
+def broker_for(welcome: WorkerWelcome, registry_url: str) -> str:
+    """The broker's URL: over TLS where the registry is spoken to over TLS and has such a way in."""
+    over_tls = welcome.tls_broker_url if urlsplit(registry_url).scheme == "https" else None
+    return as_seen_from_here(over_tls or welcome.broker_url, registry_url)
 
 
 def as_seen_from_here(broker_url: str, registry_url: str) -> str:
@@ -102,10 +110,15 @@ def join(registry: RegistryClient, hello: WorkerHello, *, retry_s: float = 1.0) 
             time.sleep(retry_s)
 
 
-def _keep_saying_hello(registry: RegistryClient, hello: WorkerHello, beat_s: float) -> None:
+def _keep_saying_hello(
+    registry: RegistryClient,
+    hello: WorkerHello,
+    refresh: Callable[[WorkerHello], WorkerHello],
+    beat_s: float,
+) -> None:
     while True:
         time.sleep(beat_s)
         try:
-            registry.hello(hello)
+            registry.hello(refresh(hello))
         except Exception as error:  # noqa: BLE001  the next beat tries again; the worker works on meanwhile
             log.warning("hello.failed", reason=str(error))

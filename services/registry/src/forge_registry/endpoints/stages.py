@@ -14,7 +14,7 @@ from forge_common.contracts.stages import (
 )
 from forge_common.contracts.workers import WorkerHello, WorkerView, WorkerWelcome
 from forge_common.db.request import SessionDep
-from forge_registry import repository, stages
+from forge_registry import stages, workers
 from forge_registry.auth import Reader, WorkerCaller
 from forge_registry.endpoints.dependencies import EVERYWHERE, ContextDep, refuses
 from forge_registry.errors import (
@@ -26,7 +26,6 @@ from forge_registry.errors import (
     WrongResult,
 )
 from forge_registry.models import Worker
-from forge_registry.views import worker_view
 
 router = APIRouter(prefix="/v1", tags=["workers"], responses=EVERYWHERE)
 
@@ -35,12 +34,15 @@ router = APIRouter(prefix="/v1", tags=["workers"], responses=EVERYWHERE)
 def say_hello(hello: WorkerHello, _: WorkerCaller, context: ContextDep, session: SessionDep) -> WorkerWelcome:
     """Join, and stay alive by saying it again every `beat_s` seconds. The broker's address comes back."""
     session.merge(Worker(**hello.model_dump(mode="json"), last_seen=utc_now()))
-    return WorkerWelcome(broker_url=context.settings.broker_url, beat_s=context.settings.hello_s)
+    settings = context.settings
+    return WorkerWelcome(
+        broker_url=settings.broker_url, beat_s=settings.hello_s, tls_broker_url=settings.tls_broker_url
+    )
 
 
 @router.get("/workers")
 def list_workers(_: Reader, context: ContextDep, session: SessionDep) -> list[WorkerView]:
-    return [worker_view(row, context.settings.worker_ttl_s) for row in repository.workers(session)]
+    return workers.views(session, context.settings.worker_ttl_s)
 
 
 @router.post("/stages/{stage}/claim", responses=refuses(StageUnknown, StageTaken, StageFinished))
