@@ -99,6 +99,15 @@ class ArtifactStore:
         return self.root / sha256[:2] / sha256
 
 
+def _without(chunks: Iterable[bytes], start: int) -> Iterator[bytes]:
+    """`chunks` but for the first `start` bytes."""
+    for chunk in chunks:
+        skipped = min(start, len(chunk))
+        start -= skipped
+        if skipped < len(chunk):
+            yield chunk[skipped:]
+
+
 class ArtifactClient:
     """Artifacts of a registry over HTTP, with a local cache. Downloads resume and are verified before they are used."""
 
@@ -190,7 +199,11 @@ class ArtifactClient:
             if reply.status_code == 416:  # everything was there already
                 return
             raise_for_problem(reply)
-            yield from reply.iter_bytes(CHUNK)
+            if start and reply.status_code != 206:
+                # Something on the way drops ranges: what came before is in the reply again.
+                yield from _without(reply.iter_bytes(CHUNK), start)
+            else:
+                yield from reply.iter_bytes(CHUNK)
 
     def _request(
         self,

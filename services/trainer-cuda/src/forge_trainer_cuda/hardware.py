@@ -3,54 +3,165 @@
 from __future__ import annotations
 
 import platform
+import re
 import shutil
 import subprocess
 from dataclasses import dataclass
+from importlib.machinery import PathFinder
+from pathlib import Path
 from typing import Literal
 
 import psutil
 
 from forge_common.errors import ForgeError
+from forge_common.logging import get_logger
+
+log = get_logger()
+
+QUERY = ("name", "memory.total", "memory.used", "driver_version", "compute_cap")
+# By the major version of the CUDA that torch was built with: the oldest driver that runs it, and the oldest cards that it
+# has kernels for.
+OLDEST_DRIVER = {11: 450, 12: 525, 13: 580}
+OLDEST_CARD = {11: (3, 7), 12: (5, 0), 13: (7, 5)}
 
 
 class NoCudaDevice(ForgeError):
     """A CUDA card was asked for and none answers."""
 
 
+class DriverTooOld(ForgeError):
+    """The card is there, but its driver cannot run the torch that is installed."""
+
+
+class CardTooOld(ForgeError):
+    """The torch that is installed has no kernels for this card."""
+
+
+class TorchWithoutCuda(ForgeError):
+    """The torch that is installed was built for the CPU alone."""
+
+
 @dataclass(frozen=True, slots=True)
 class Device:
-    """`kind` is torch's name, `label` is for people."""
+    """`kind` is torch's name, `label` is for people. What the driver did not say is None."""
 
     kind: Literal["cuda", "cpu"]
     label: str
     memory_bytes: int
+    driver: str | None = None
+    capability: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Smi:
+    """What nvidia-smi says of one card; sizes in bytes."""
+
+    name: str
+    total: int
+    used: int | None
+    driver: str | None
+    capability: tuple[int, int] | None
 
 
 def choose(wanted: Literal["auto", "cuda", "cpu"]) -> Device:
-    """Raises NoCudaDevice."""
-    card = None if wanted == "cpu" else _card()
-    if card is not None:
-        return card
-    if wanted == "cuda":
+    """Raises NoCudaDevice, and DriverTooOld, CardTooOld, TorchWithoutCuda for a card that was asked for."""
+    found = None if wanted == "cpu" else read_card()
+    if isinstance(found, Smi):
+        device = Device("cuda", found.name, found.total, found.driver, found.capability)
+        try:
+            check_torch(device, torch_cuda())
+        except ForgeError as error:
+            if wanted == "cuda":
+                raise
+            log.warning("card.unused", card=device.label, reason=str(error))
+        else:
+            return device
+    elif wanted == "cuda":
         raise NoCudaDevice(
-            "no CUDA card answers on this machine",
-            fix="check nvidia-smi and the driver, or set FORGE_TRAINER_CUDA_DEVICE=cpu",
+            f"no CUDA card answers on this machine: {found}",
+            fix="mend that, then try again; to train on the CPU: forge worker cpu "
+            "(FORGE_TRAINER_CUDA_DEVICE=cpu)",
         )
     return Device("cpu", platform.processor() or platform.machine(), psutil.virtual_memory().total)
 
 
-def _card() -> Device | None:
+def read_card() -> Smi | str:
+    """The first card, or in words why there is none."""
     if shutil.which("nvidia-smi") is None:
-        return None
-    query = ["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits"]
+        return "nvidia-smi is not there; install NVIDIA's driver (ubuntu-drivers install, or your distribution's way)"
+    command = ["nvidia-smi", f"--query-gpu={','.join(QUERY)}", "--format=csv,noheader,nounits"]
     try:
-        reply = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True)
-    except (OSError, subprocess.SubprocessError):
+        reply = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    except (OSError, subprocess.SubprocessError) as error:
+        return f"nvidia-smi does not answer ({type(error).__name__}); restart the machine"
+    card = parse_card(reply.stdout)
+    if reply.returncode == 0 and card is not None:
+        return card
+    said = " ".join((reply.stdout + " " + reply.stderr).split())[:300]
+    return f"nvidia-smi says: {said or f'nothing (status {reply.returncode})'}"
+
+
+def parse_card(text: str) -> Smi | None:
+    """The first line of nvidia-smi's answer to QUERY; a name may hold commas, a field may be `[N/A]`."""
+    fields = [field.strip() for field in text.strip().partition("\n")[0].rsplit(",", len(QUERY) - 1)]
+    if len(fields) != len(QUERY) or not fields[1].isdigit():
         return None
-    return parse_card(reply.stdout)
+    name, total, used, driver, capability = fields
+    return Smi(
+        name=name,
+        total=int(total) << 20,
+        used=int(used) << 20 if used.isdigit() else None,
+        driver=driver if driver[:1].isdigit() else None,
+        capability=_pair(capability),
+    )
 
 
-def parse_card(text: str) -> Device | None:
-    """The first line of nvidia-smi's answer, `NAME, MiB`."""
-    name, _, mebibytes = text.strip().partition("\n")[0].rpartition(", ")
-    return Device("cuda", name, int(mebibytes) * 2**20) if mebibytes.isdigit() else None
+def torch_cuda() -> str | None:
+    """The CUDA version that the installed torch was built with, read from its file: importing it takes seconds and memory."""
+    spec = PathFinder.find_spec("torch")
+    if spec is None or spec.origin is None:
+        return None
+    text = Path(spec.origin).with_name("version.py").read_text(encoding="utf-8")
+    found = re.search(r"^cuda(?:\s*:[^=]*)?\s*=\s*'([\d.]+)'", text, re.MULTILINE)
+    return found.group(1) if found else None
+
+
+def check_torch(device: Device, cuda: str | None) -> None:
+    """Raises TorchWithoutCuda, DriverTooOld, CardTooOld. What is not known is not held against anybody."""
+    if cuda is None:
+        raise TorchWithoutCuda(
+            "there is a card, but the installed torch is the CPU build",
+            fix="deploy/worker.sh cuda puts the right one there (it removes .venv/.forge-setup and sets up again)",
+        )
+    major = int(cuda.partition(".")[0])
+    oldest = OLDEST_DRIVER.get(major)
+    if device.driver and oldest and int(device.driver.partition(".")[0]) < oldest:
+        raise DriverTooOld(
+            f"the driver is {device.driver}; torch built for CUDA {cuda} needs {oldest} or newer",
+            fix=f"install NVIDIA's driver {oldest} or newer, or let `deploy/worker.sh cuda` choose an older CUDA build",
+        )
+    least = OLDEST_CARD.get(major)
+    if device.capability and least and device.capability < least:
+        raise CardTooOld(
+            f"{device.label} has compute capability {_dotted(device.capability)}; "
+            f"torch built for CUDA {cuda} needs {_dotted(least)}",
+            fix="FORGE_TORCH=cu126 deploy/worker.sh cuda takes a build that knows cards from 5.0 on",
+        )
+
+
+def used_bytes(device: Device) -> int | None:
+    """How much of the device's memory is in use, by whomever."""
+    if device.kind == "cuda":
+        found = read_card()
+        return found.used if isinstance(found, Smi) else None
+    memory = psutil.virtual_memory()
+    return int(memory.total - memory.available)
+
+
+def _pair(text: str) -> tuple[int, int] | None:
+    found = re.fullmatch(r"(\d+)\.(\d+)", text)
+    return (int(found[1]), int(found[2])) if found else None
+
+
+def _dotted(pair: tuple[int, int]) -> str:
+    return f"{pair[0]}.{pair[1]}"

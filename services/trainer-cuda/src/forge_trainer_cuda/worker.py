@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import sys
+from functools import partial
+
 from forge_common.artifacts import ArtifactClient
 from forge_common.contracts.tasks import TRAIN_CPU, TRAIN_CUDA
+from forge_common.errors import ForgeError
 from forge_common.logging import configure
 from forge_common.weights.stages import Bench, Child
 from forge_common.weights.worker import serve
-from forge_trainer_cuda.hardware import Device, choose
+from forge_trainer_cuda.hardware import Device, choose, used_bytes
 from forge_trainer_cuda.settings import Settings
 
 CHILD = "forge_trainer_cuda.child"
@@ -15,10 +19,13 @@ LIBRARIES = ("torch", "transformers", "peft", "bitsandbytes")
 
 
 def main() -> None:
-    """Run until a signal. Raises NoCudaDevice when a card was asked for and none answers."""
+    """Run until a signal. What cannot work here, or is not let in, ends with a sentence that says what to do."""
     settings = Settings()
     configure("trainer-cuda", settings)
-    serve(make_bench(settings, choose(settings.device)))
+    try:
+        serve(make_bench(settings, choose(settings.device)))
+    except ForgeError as error:
+        sys.exit(f"trainer-cuda cannot work here: {error}")
 
 
 def make_bench(settings: Settings, device: Device) -> Bench:
@@ -29,5 +36,7 @@ def make_bench(settings: Settings, device: Device) -> Bench:
         memory_bytes=device.memory_bytes,
         libraries=LIBRARIES,
         child=Child(CHILD, settings.workdir, {"device": device.kind}, settings.child_environment()),
+        kind=device.kind,
+        used=partial(used_bytes, device),
         artifacts=ArtifactClient(settings.registry_url, settings.key_text, settings.workdir / "artifacts"),
     )

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from forge_common.weights.worker import hello, make_app
+from forge_common.weights.worker import hello, make_app, refreshed
 from forge_trainer_cuda.hardware import Device
 from forge_trainer_cuda.settings import Settings
 from forge_trainer_cuda.worker import make_bench
@@ -59,3 +59,23 @@ def test_threads_of_the_child_sleep_while_they_wait(settings, monkeypatch):
 
     assert environment["OMP_NUM_THREADS"] == str(os.cpu_count())
     assert (environment["OMP_WAIT_POLICY"], environment["GOMP_SPINCOUNT"]) == ("PASSIVE", "0")
+
+
+def test_a_worker_that_cannot_work_here_says_so_in_one_sentence(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("FORGE_HOME", str(tmp_path))
+    monkeypatch.setenv("FORGE_TRAINER_CUDA_DEVICE", "cuda")
+
+    reply = subprocess.run(
+        [sys.executable, "-m", "forge_trainer_cuda"], capture_output=True, text=True, check=False
+    )
+
+    assert reply.returncode == 1
+    assert "nvidia-smi is not there" in reply.stderr
+    assert "Traceback" not in reply.stderr
+
+
+def test_each_hello_says_what_memory_is_in_use_now(settings):
+    bench = make_bench(settings, Device("cpu", "x", 64 << 30))
+
+    assert refreshed(hello(bench), bench).memory_used_bytes > 0

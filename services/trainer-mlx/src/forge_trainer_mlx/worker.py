@@ -65,6 +65,7 @@ def make_bench(settings: Settings, device: Device) -> Bench:
         memory_bytes=device.memory_bytes,
         libraries=LIBRARIES,
         child=make_child(settings),
+        kind="mlx",
         artifacts=ArtifactClient(settings.registry_url, settings.key_text, settings.workdir / "artifacts"),
     )
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from forge_common.artifacts import ArtifactClient
-from forge_common.contracts.base import Sha256
+from forge_common.contracts.base import Bundle, Sha256
 from forge_common.contracts.stages import BaseModelRef
 from forge_common.errors import CallerError, DependencyDown, ForgeError
+from forge_common.logging import get_logger
+from forge_common.weights.tokenizer import read_json
+
+log = get_logger()
 
 # Config, tokenizer and weights; never pickles, never code.
 WANTED = ("*.json", "*.safetensors", "*.jinja", "merges.txt", "vocab.json")
@@ -36,14 +41,42 @@ def resolve_base(ref: BaseModelRef, artifacts: ArtifactClient, cache: Path) -> P
 
     Raises BaseModelUnavailable, HubUnreachable, DiskFull.
     """
-    return _from_hub(ref) if ref.bundle is None else _from_bundle(ref.bundle, artifacts, cache)
+    return _from_hub(ref) if ref.bundle is None else _from_bundle(ref.name, ref.bundle, artifacts, cache)
 
 
-def _from_bundle(bundle: Sha256, artifacts: ArtifactClient, cache: Path) -> Path:
+def base_config(ref: BaseModelRef, artifacts: ArtifactClient) -> dict[str, Any] | None:
+    """The base's `config.json`, fetched alone; None when it cannot be had, which the download itself will explain."""
+    try:
+        path = _config_from_hub(ref) if ref.bundle is None else _config_from_bundle(ref.bundle, artifacts)
+        return read_json(path)
+    except Exception as error:  # noqa: BLE001  the hub's client raises many kinds; resolve_base names them all
+        log.info("base.config_unknown", base=ref.name, reason=f"{type(error).__name__}: {error}"[:200])
+        return None
+
+
+def _config_from_hub(ref: BaseModelRef) -> Path:
+    from huggingface_hub import hf_hub_download
+
+    return Path(hf_hub_download(ref.name, "config.json", revision=ref.revision))
+
+
+def _config_from_bundle(bundle: Sha256, artifacts: ArtifactClient) -> Path:
+    return artifacts.fetch(artifacts.read_json(bundle, Bundle).file("config.json").sha256)
+
+
+def _from_bundle(name: str, bundle: Sha256, artifacts: ArtifactClient, cache: Path) -> Path:
     folder = cache / "bases" / bundle
     if folder.is_dir():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
+    # Each file is there twice for a moment: under its hash, where a broken download goes on, and laid out.
+    sizes = [file.size for file in artifacts.read_json(bundle, Bundle).files]
+    check_room(
+        name,
+        2 * sum(sizes),
+        folder.parent,
+        fix=f"free some space, or set FORGE_HOME to a larger disk ({cache})",
+    )
     aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".incoming-"))
     try:
         artifacts.fetch_bundle(bundle, aside)
@@ -115,13 +148,15 @@ def _check_room(ref: BaseModelRef) -> None:
     check_room(ref.name, needed, cache)
 
 
-def check_room(name: str, needed: int, folder: Path) -> None:
+def check_room(
+    name: str, needed: int, folder: Path, *, fix: str = "free some space, or set HF_HOME to a larger disk"
+) -> None:
     """Raises DiskFull when `needed` bytes and some to spare do not fit beside `folder`."""
     free = shutil.disk_usage(folder).free
     if needed and needed + SPARE_BYTES > free:
         raise DiskFull(
             f"{name} needs {needed / 1e9:.1f} GB, {folder} has {free / 1e9:.1f} GB free",
-            fix="free some space, or set HF_HOME to a larger disk",
+            fix=fix,
         )
 
 

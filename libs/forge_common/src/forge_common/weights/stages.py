@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import platform
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+import psutil
 from pydantic import JsonValue
 
 from forge_common.artifacts import ArtifactClient, ArtifactMissing
 from forge_common.contracts.base import ArtifactRef, Contract, RunId, Sha256
 from forge_common.contracts.dataset import DatasetManifest
+from forge_common.contracts.domain import TrainingRules
 from forge_common.contracts.stages import (
+    BaseModelRef,
     ExportRequest,
     ExportResult,
     Progress,
@@ -28,7 +31,8 @@ from forge_common.errors import Invalid
 from forge_common.logging import get_logger
 from forge_common.queue.child import run_child
 from forge_common.queue.stage import Beat
-from forge_common.weights.base_model import resolve_base
+from forge_common.weights.base_model import base_config, resolve_base
+from forge_common.weights.estimate import Kind, check_memory, check_ram, shape_of
 from forge_common.weights.export import Greedy, Prompt, export
 from forge_common.weights.jobs import GreedyJob, GreedyOutcome, TrainJob, TrainOutcome
 from forge_common.weights.settings import TrainerSettings
@@ -67,6 +71,9 @@ class Bench:
     libraries: Sequence[str]
     child: Child
     artifacts: ArtifactClient
+    kind: Kind = "cpu"
+    used: Callable[[], int | None] = lambda: None
+    """How much of `memory_bytes` is in use just now, by whomever; None where nobody can say."""
 
     @property
     def versions(self) -> dict[str, str]:
@@ -89,8 +96,9 @@ def work(claim: StageClaim, beat: Beat, bench: Bench) -> TrainResult | ExportRes
 
 
 def _train(request: TrainRequest, run: RunId, beat: Beat, bench: Bench) -> TrainResult:
-    beat.progress(Progress(message="fetching dataset and base model"))
     rules, artifacts = request.domain.training, bench.artifacts
+    check_fits(request.base, rules, bench)
+    beat.progress(Progress(message="fetching dataset and base model"))
     manifest = artifacts.read_json(request.dataset, DatasetManifest)
     older = _older(request, artifacts, beat)
     preferences = manifest.preferences if rules.dpo is not None else None
@@ -147,6 +155,20 @@ def _older(request: TrainRequest, artifacts: ArtifactClient, beat: Beat) -> Data
     except ArtifactMissing:
         beat.progress(Progress(message="the live version's dataset was erased: nothing is replayed"))
         return None
+
+
+def check_fits(base: BaseModelRef, rules: TrainingRules, bench: Bench) -> None:
+    """Before gigabytes are downloaded for nothing. Raises NotEnoughMemory."""
+    config = base_config(base, bench.artifacts)
+    shape = shape_of(config) if config else None
+    if shape is None:
+        return
+    total = bench.memory_bytes
+    if rules.max_memory_gb is not None:
+        total = min(total, int(rules.max_memory_gb * 2**30))
+    free = min(bench.memory_bytes - (bench.used() or 0), total)
+    check_memory(base.name, shape, rules, bench.kind, free=free, total=total)
+    check_ram(base.name, shape, bench.kind, psutil.virtual_memory().available)
 
 
 def _parent(adapter: Sha256 | None, folder: Path, artifacts: ArtifactClient) -> str | None:

@@ -20,7 +20,9 @@ from forge_common.weights.stages import Bench, work
 def serve(bench: Bench) -> None:
     """Run until a signal."""
     sweep(bench.settings)
-    run_worker(hello(bench), bench.settings, partial(make_app, bench=bench))
+    run_worker(
+        hello(bench), bench.settings, partial(make_app, bench=bench), refresh=partial(refreshed, bench=bench)
+    )
 
 
 def hello(bench: Bench) -> WorkerHello:
@@ -32,6 +34,11 @@ def hello(bench: Bench) -> WorkerHello:
         memory_bytes=bench.memory_bytes,
         versions=bench.versions,
     )
+
+
+def refreshed(said: WorkerHello, bench: Bench) -> WorkerHello:
+    """With the memory that is in use now."""
+    return said.model_copy(update={"memory_used_bytes": bench.used()})
 
 
 def name_of(bench: Bench) -> str:

@@ -9,7 +9,7 @@ from forge_common.contracts.stages import BaseModelRef
 from forge_common.testing.artifact_server import serve_artifacts
 from forge_common.testing.tiny_model import write_tiny_model
 from forge_common.weights import base_model
-from forge_common.weights.base_model import DiskFull, HubUnreachable, check_room, resolve_base
+from forge_common.weights.base_model import DiskFull, HubUnreachable, base_config, check_room, resolve_base
 
 COMMIT = "a" * 40
 
@@ -80,6 +80,40 @@ def test_a_disk_without_room_is_noticed_before_the_download(tmp_path):
         check_room("org/model", 10**15, tmp_path)
 
     check_room("org/model", 0, tmp_path)
+
+
+@pytest.mark.enable_socket
+def test_a_disk_without_room_for_a_bundle_is_noticed_before_its_weights_are_fetched(
+    artifacts, tmp_path, monkeypatch
+):
+    source = write_tiny_model(tmp_path / "source")
+    ref = BaseModelRef(name="tiny", bundle=artifacts.push_bundle(source, "base").sha256)
+    monkeypatch.setattr(base_model, "SPARE_BYTES", 10**18)
+
+    with pytest.raises(DiskFull, match="tiny needs") as caught:
+        resolve_base(ref, artifacts, tmp_path / "work")
+
+    assert "FORGE_HOME" in str(caught.value.fix)
+    fetched = sum(path.stat().st_size for path in (tmp_path / "cache").rglob("*") if path.is_file())
+    assert fetched < (source / "model.safetensors").stat().st_size
+
+
+@pytest.mark.enable_socket
+def test_a_bases_config_is_fetched_without_its_weights(artifacts, tmp_path):
+    source = write_tiny_model(tmp_path / "source")
+    ref = BaseModelRef(name="tiny", bundle=artifacts.push_bundle(source, "base").sha256)
+
+    config = base_config(ref, artifacts)
+
+    assert config["model_type"] == "qwen2"
+    fetched = sum(path.stat().st_size for path in (tmp_path / "cache").rglob("*") if path.is_file())
+    assert fetched < (source / "model.safetensors").stat().st_size
+
+
+def test_a_config_that_cannot_be_had_is_unknown(offline, tmp_path):
+    artifacts = ArtifactClient("http://127.0.0.1:9", None, tmp_path)
+
+    assert base_config(BaseModelRef(name="org/model"), artifacts) is None
 
 
 def test_only_config_tokenizer_and_weights_are_asked_for():
