@@ -6,6 +6,7 @@ from sqlmodel import select
 
 from forge_common import domains
 from forge_common.artifacts import ArtifactClient, ArtifactMissing
+from forge_common.contracts.domain import DeployRules
 from forge_common.contracts.runs import RunKind
 from forge_common.db.session import session_scope
 from forge_common.errors import RemoteProblem
@@ -126,6 +127,16 @@ def test_a_document_under_another_name_is_refused(http, make):
     reply = http.put("/v1/domains/other", json=make.document("tiny").model_dump(mode="json"))
 
     assert (reply.status_code, reply.json()["code"]) == (422, "domain_mismatch")
+
+
+def test_a_domain_whose_adapters_no_engine_can_load_is_refused(registry, make):
+    document = make.document("heavy", training={"method": "dora"}, deploy={"mode": "adapter"})
+
+    with pytest.raises(RemoteProblem, match="DoRA") as refused:
+        registry.put_domain(document)
+
+    assert "deploy.mode to fused" in refused.value.fix
+    registry.put_domain(document.model_copy(update={"deploy": DeployRules(mode="fused")}))
 
 
 def test_two_domains_cannot_share_a_model_prefix(registry, make):

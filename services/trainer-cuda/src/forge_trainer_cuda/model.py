@@ -51,7 +51,9 @@ def trained(model: PeftModel, rules: TrainingRules) -> Adapter:
     modules = sorted({name.rpartition(".lora_")[0] for name in state})
     pairs = {
         f"{module.removeprefix(_PREFIX)}.weight": Pair(
-            a=state[f"{module}.lora_A.weight"], b=state[f"{module}.lora_B.weight"]
+            a=state[f"{module}.lora_A.weight"],
+            b=state[f"{module}.lora_B.weight"],
+            magnitude=state.get(f"{module}.lora_magnitude_vector"),
         )
         for module in modules
     }
@@ -82,6 +84,7 @@ def _lora(rules: TrainingRules, targets: tuple[str, ...], layers: int) -> LoraCo
         target_modules=list(targets),
         layers_to_transform=trained_layers(rules, layers),
         task_type="CAUSAL_LM",
+        use_dora=rules.method == "dora",
     )
 
 

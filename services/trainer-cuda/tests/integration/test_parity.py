@@ -9,6 +9,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from forge_common import nano
+from forge_common.contracts.domain import TrainingRules
 from forge_common.contracts.exchange import Message
 from forge_common.testing.tiny_model import write_tiny_model
 from forge_common.weights.adapter import Adapter, Pair, merge, write_adapter_folder
@@ -17,6 +18,7 @@ from forge_common.weights.gguf_writer import write_adapter, write_base
 from forge_common.weights.rows import as_chat, encode_row
 from forge_common.weights.tokenizer import ChatTokenizer
 from forge_engine import verify
+from forge_trainer_cuda.model import go_on_from, load_trainable, trained
 
 pytestmark = pytest.mark.integration
 
@@ -59,13 +61,18 @@ def test_rows_are_the_same_with_either_tokenizer():
     assert encode_row(CHATS[2], ours) == encode_row(CHATS[2], theirs)
 
 
-def make_adapter(folder, base):
+def make_adapter(folder, base, *, is_dora=False):
     random = np.random.default_rng(1)
     source = Checkpoint(base)
+
+    def numbers(*shape):
+        return (random.standard_normal(shape) * 0.2).astype(np.float32)
+
     pairs = {
         name: Pair(
-            a=(random.standard_normal((4, source.shape(name)[1])) * 0.2).astype(np.float32),
-            b=(random.standard_normal((source.shape(name)[0], 4)) * 0.2).astype(np.float32),
+            a=numbers(4, source.shape(name)[1]),
+            b=numbers(source.shape(name)[0], 4),
+            magnitude=1.5 + numbers(source.shape(name)[0]) if is_dora else None,
         )
         for name in source.names()
         if name.endswith("proj.weight")
@@ -108,6 +115,8 @@ LLAMA3 = {
         ("qwen3", {}),
         ("llama", {"tied": False}),
         ("llama", {"rope_scaling": LLAMA3, "rope_theta": 1e4}),
+        ("mistral", {"tied": False}),
+        ("mistral", {"head_dim": 32, "dtype": "BF16"}),  # heads that are wider than the model, as Nemo's
     ],
 )
 def test_every_family_scores_the_same_in_llama_cpp_as_in_transformers(tmp_path, family, options):
@@ -131,3 +140,87 @@ def test_every_family_scores_the_same_in_llama_cpp_as_in_transformers(tmp_path, 
     )
     assert served_logprobs(tmp_path / "fused.gguf") == pytest.approx(tuned, abs=0.05)
     assert first_logprobs(merged, base) == pytest.approx(tuned, abs=0.05)
+
+
+FAMILIES = [
+    ("qwen2", {"tied": True}),
+    ("qwen3", {}),
+    ("llama", {"tied": False}),
+    ("mistral", {"tied": False}),
+]
+
+
+def logprobs_after(model, tokens):
+    with torch.no_grad():
+        return torch.log_softmax(model(torch.tensor([tokens])).logits[0, -1], -1)
+
+
+def assert_greedy_answers(model, gguf, adapter=None, count=8):
+    """llama.cpp takes the model's likeliest token each time, or one that the model gives nearly the same chance."""
+    different = 0
+    prompts = [[Message(role="user", content=question)] for question in QUESTIONS]
+    for answer in verify.greedy(gguf, prompts, adapter=adapter, max_tokens=count):
+        context = list(answer.prompt)
+        assert answer.tokens
+        for token in answer.tokens:
+            likely = logprobs_after(model, context)
+            different += int(likely.argmax() != token)
+            # Random weights have near-ties, which f16 rounds either way; what follows is then another text.
+            assert likely.max() - likely[token] < 0.05
+            context.append(token)
+    assert different <= len(QUESTIONS)
+
+
+@pytest.mark.parametrize(("family", "options"), FAMILIES)
+def test_every_familys_greedy_tokens_are_the_trained_weights_as_adapter_and_fused(tmp_path, family, options):
+    base = write_tiny_model(tmp_path / "base", family, **options)
+    adapter = make_adapter(tmp_path / "adapter", base)
+    write_base(base, tmp_path / "base.gguf", quant="f16", name="tiny")
+    write_adapter(base, adapter, tmp_path / "adapter.gguf")
+    write_base(base, tmp_path / "fused.gguf", quant="f16", name="tiny", adapter=adapter)
+
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    assert_greedy_answers(model, tmp_path / "base.gguf")
+    tuned = PeftModel.from_pretrained(model, adapter)
+
+    assert_greedy_answers(tuned, tmp_path / "base.gguf", tmp_path / "adapter.gguf")
+    assert_greedy_answers(tuned, tmp_path / "fused.gguf")
+    with pytest.raises(AssertionError):
+        assert_greedy_answers(tuned, tmp_path / "base.gguf")
+
+
+@pytest.mark.parametrize(("family", "options"), FAMILIES)
+def test_a_fused_dora_answers_as_peft_does(tmp_path, family, options):
+    base = write_tiny_model(tmp_path / "base", family, **options)
+    adapter = make_adapter(tmp_path / "adapter", base, is_dora=True)
+    write_base(base, tmp_path / "fused.gguf", quant="f16", name="tiny", adapter=adapter)
+    merge(base, adapter, tmp_path / "merged")
+
+    tuned = PeftModel.from_pretrained(
+        AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32), adapter
+    )
+    assert_greedy_answers(tuned, tmp_path / "fused.gguf")
+    logprobs = first_logprobs(tuned, base)
+    ours = AutoModelForCausalLM.from_pretrained(tmp_path / "merged", dtype=torch.float32)
+    theirs = dict(tuned.merge_and_unload().named_parameters())
+
+    assert served_logprobs(tmp_path / "fused.gguf") == pytest.approx(logprobs, abs=0.05)
+    assert all(torch.allclose(p, theirs[name], atol=1e-5) for name, p in ours.named_parameters())
+
+
+def test_a_trained_dora_keeps_its_magnitudes_from_pefts_state_to_the_folder(tmp_path):
+    base = write_tiny_model(tmp_path / "base")
+    rules = TrainingRules(method="dora", rank=4, alpha=8.0)
+    model = load_trainable(base, rules, "cpu")
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_" in name:
+                parameter.add_(0.1 * torch.randn_like(parameter))
+
+    write_adapter_folder(tmp_path / "adapter", trained(model, rules), base_name="tiny")
+    again = load_trainable(base, rules, "cpu")
+    go_on_from(again, tmp_path / "adapter", rules)
+
+    before, after = (dict(each.named_parameters()) for each in (model, again))
+    assert any("magnitude" in name for name in before)
+    assert all(torch.equal(before[name], after[name]) for name in before if "lora_" in name)

@@ -16,6 +16,13 @@ QWEN_WORDS = (
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 LLAMA_WORDS = QWEN_WORDS.replace(r"\p{N}|", r"\p{N}{1,3}|")
+TEKKEN_WORDS = (
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+"
+    r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*"
+    r"|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+WORDS = {"qwen2": QWEN_WORDS, "qwen3": QWEN_WORDS, "llama": LLAMA_WORDS, "mistral": TEKKEN_WORDS}
+CLASSES = {"qwen2": "Qwen2", "qwen3": "Qwen3", "llama": "Llama", "mistral": "Mistral"}
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 # Qwen2.5's in short: tool calls and their results as it writes them.
 TEMPLATE = """{%- for message in messages %}
@@ -44,7 +51,7 @@ TEXT = [
     "system\nuser\nassistant\n<tool_call>\n</tool_call>",
 ]
 
-Family = Literal["qwen2", "qwen3", "llama"]
+Family = Literal["qwen2", "qwen3", "llama", "mistral"]
 Dtype = Literal["F32", "F16", "BF16"]
 
 
@@ -59,8 +66,7 @@ def write_tiny_model(
 ) -> Path:
     """Write config, tokenizer and random weights; `overrides` go into config.json."""
     folder.mkdir(parents=True, exist_ok=True)
-    words = LLAMA_WORDS if family == "llama" else QWEN_WORDS
-    tokenizer = _tokenizer(words)
+    tokenizer = _tokenizer(WORDS[family])
     tokenizer.save(str(folder / "tokenizer.json"))
     config = _config(family, tokenizer.get_vocab_size() + 5, tied=tied) | overrides
     _save_json(folder / "config.json", config)
@@ -116,9 +122,7 @@ def _tokenizer(words: str) -> Tokenizer:
 
 def _config(family: Family, vocab_size: int, *, tied: bool) -> dict[str, Any]:
     return {
-        "architectures": [
-            {"qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM", "llama": "LlamaForCausalLM"}[family]
-        ],
+        "architectures": [f"{CLASSES[family]}ForCausalLM"],
         "model_type": family,
         "hidden_size": 64,
         "intermediate_size": 128,
@@ -133,7 +137,7 @@ def _config(family: Family, vocab_size: int, *, tied: bool) -> dict[str, Any]:
         "tie_word_embeddings": tied,
         "vocab_size": vocab_size,
         "eos_token_id": vocab_size - 6,
-    }
+    } | ({"sliding_window": None} if family == "mistral" else {})
 
 
 def _shapes(config: dict[str, Any]) -> Iterator[tuple[str, tuple[int, ...]]]:

@@ -1,4 +1,7 @@
-"""LoRA adapters in PEFT's layout, and merging them into the weights that they were trained on. Never into quantised ones."""
+"""LoRA and DoRA adapters in PEFT's layout, and merging them into the weights that they were trained on.
+
+Never into quantised ones.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +23,9 @@ from forge_common.weights.tokenizer import ModelFolderBroken, read_json
 WEIGHTS_FILE = "adapter_model.safetensors"
 CONFIG_FILE = "adapter_config.json"
 _PREFIX = "base_model.model."
-# A config that asks for one of these trains something that a plain B·A does not say.
-_MORE_THAN_LORA = ("use_dora", "use_rslora", "rank_pattern", "alpha_pattern", "modules_to_save", "lora_bias")
+_SUFFIXES = {"a": ".lora_A.weight", "b": ".lora_B.weight", "magnitude": ".lora_magnitude_vector"}
+# A config that asks for one of these trains something that B·A and a magnitude do not say.
+_MORE_THAN_LORA = ("use_rslora", "rank_pattern", "alpha_pattern", "modules_to_save", "lora_bias")
 
 
 class AdapterInvalid(Invalid):
@@ -30,10 +34,14 @@ class AdapterInvalid(Invalid):
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One module's update is `scale · b @ a`: `a` (rank, in), `b` (out, rank)."""
+    """One module's update is `scale · b @ a`: `a` (rank, in), `b` (out, rank).
+
+    With a `magnitude` (out,), DoRA's, each row of the updated weights is scaled to that length.
+    """
 
     a: NDArray[np.float32]
     b: NDArray[np.float32]
+    magnitude: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +55,10 @@ class Adapter:
     @property
     def scale(self) -> float:
         return self.alpha / self.rank
+
+    @property
+    def is_dora(self) -> bool:
+        return any(pair.magnitude is not None for pair in self.pairs.values())
 
 
 def trained_layers(rules: TrainingRules, layers: int) -> list[int] | None:
@@ -66,11 +78,14 @@ def read_adapter(folder: Path) -> Adapter:
     refused = [key for key in _MORE_THAN_LORA if config.get(key)]
     if refused:
         raise AdapterInvalid(f"the adapter uses {', '.join(refused)}", fix="train a plain LoRA")
-    halves: dict[str, dict[str, NDArray[np.float32]]] = {}
+    parts: dict[str, dict[str, NDArray[np.float32]]] = {}
     for name in tensors.names():
-        module, half = _split(name)
-        halves.setdefault(module, {})[half] = tensors.tensor(name)
-    pairs = {f"{module}.weight": _pair(module, found) for module, found in sorted(halves.items())}
+        module, part = _split(name)
+        parts.setdefault(module, {})[part] = tensors.tensor(name)
+    is_dora = bool(config.get("use_dora"))
+    pairs = {
+        f"{module}.weight": _pair(module, found, is_dora=is_dora) for module, found in sorted(parts.items())
+    }
     ranks = {pair.a.shape[0] for pair in pairs.values()}
     if ranks != {config.get("r")}:
         raise AdapterInvalid(f"the tensors have ranks {sorted(ranks)}, the config says {config.get('r')}")
@@ -83,11 +98,10 @@ def write_adapter_folder(
     """Write `adapter` as PEFT does; `layers` names the transformer blocks it touches, None means all."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {
-        f"{_PREFIX}{name.removesuffix('.weight')}.lora_{half}.weight": np.ascontiguousarray(
-            getattr(pair, half.lower()), dtype=np.float32
-        )
+        f"{_PREFIX}{name.removesuffix('.weight')}{suffix}": np.ascontiguousarray(numbers, dtype=np.float32)
         for name, pair in adapter.pairs.items()
-        for half in ("A", "B")
+        for part, suffix in _SUFFIXES.items()
+        if (numbers := getattr(pair, part)) is not None
     }
     save_file(tensors, folder / WEIGHTS_FILE, metadata={"format": "pt"})
     config = {
@@ -103,6 +117,8 @@ def write_adapter_folder(
         "target_modules": sorted({name.split(".")[-2] for name in adapter.pairs}),
         "layers_to_transform": None if layers is None else list(layers),
     }
+    if adapter.is_dora:
+        config["use_dora"] = True
     (folder / CONFIG_FILE).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
 
 
@@ -134,7 +150,11 @@ class Merged:
         pair = self._adapter.pairs.get(name)
         if pair is None:
             return rows
-        return rows + np.float32(self._adapter.scale) * (pair.b[start:stop] @ pair.a)
+        updated = rows + np.float32(self._adapter.scale) * (pair.b[start:stop] @ pair.a)
+        if pair.magnitude is None:
+            return updated
+        lengths = np.linalg.norm(updated, axis=1)
+        return updated * (pair.magnitude[start:stop] / lengths)[:, None]
 
 
 def merge(base_dir: Path, adapter_dir: Path, out_dir: Path) -> None:
@@ -160,14 +180,21 @@ def merge(base_dir: Path, adapter_dir: Path, out_dir: Path) -> None:
 
 
 def _split(name: str) -> tuple[str, str]:
-    for half in ("A", "B"):
-        suffix = f".lora_{half}.weight"
+    for part, suffix in _SUFFIXES.items():
         if name.startswith(_PREFIX) and name.endswith(suffix):
-            return name.removeprefix(_PREFIX).removesuffix(suffix), half
+            return name.removeprefix(_PREFIX).removesuffix(suffix), part
     raise AdapterInvalid(f"the adapter holds {name}, which is no half of a LoRA pair")
 
 
-def _pair(module: str, halves: Mapping[str, NDArray[np.float32]]) -> Pair:
-    if set(halves) != {"A", "B"}:
+def _pair(module: str, parts: Mapping[str, NDArray[np.float32]], *, is_dora: bool) -> Pair:
+    if not {"a", "b"} <= set(parts):
         raise AdapterInvalid(f"the adapter has only half of {module}")
-    return Pair(a=halves["A"], b=halves["B"])
+    pair = Pair(**parts)
+    if (pair.magnitude is not None) != is_dora:
+        has = "no magnitude" if is_dora else "a magnitude"
+        raise AdapterInvalid(f"{module} has {has}, but use_dora is {str(is_dora).lower()} in the config")
+    if pair.magnitude is not None and pair.magnitude.shape != (pair.b.shape[0],):
+        raise AdapterInvalid(
+            f"{module}'s magnitude has {pair.magnitude.shape} numbers, not {pair.b.shape[0]}"
+        )
+    return pair

@@ -21,7 +21,12 @@ _WORDS = {
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+": "qwen2",
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+": "llama-bpe",
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+"
+    r"|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*"
+    r"|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+": "tekken",
 }
+# What transformers takes for Mistral where config.json says nothing.
+_MISTRALS_WINDOW = 4096
 
 
 class ArchitectureUnknown(Invalid):
@@ -30,7 +35,7 @@ class ArchitectureUnknown(Invalid):
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """One model as llama.cpp reads it. `permutes`: q and k rows are stored in its own RoPE order (Llama)."""
+    """One model as llama.cpp reads it. `permutes`: q and k rows are stored in its own RoPE order (Llama, Mistral)."""
 
     kind: Any
     config: Mapping[str, Any]
@@ -67,7 +72,7 @@ class Architecture:
         if found is None:
             raise ArchitectureUnknown(
                 f"no GGUF name for tensor {name}",
-                fix="use a plain Qwen2, Qwen3 or Llama model as the base",
+                fix="use a plain Qwen2, Qwen3, Llama or Mistral model as the base",
             )
         return str(found)
 
@@ -98,19 +103,24 @@ class Architecture:
 def architecture(config: Mapping[str, Any]) -> Architecture:
     """Raises ArchitectureUnknown for what cannot be written exactly."""
     family = config.get("model_type")
-    kinds = {"qwen2": MODEL_ARCH.QWEN2, "qwen3": MODEL_ARCH.QWEN3, "llama": MODEL_ARCH.LLAMA}
+    kinds = {
+        "qwen2": MODEL_ARCH.QWEN2,
+        "qwen3": MODEL_ARCH.QWEN3,
+        "llama": MODEL_ARCH.LLAMA,
+        "mistral": MODEL_ARCH.LLAMA,
+    }
     if family not in kinds:
         raise ArchitectureUnknown(
             f"model family {family!r} cannot be written as GGUF", fix=f"use one of {', '.join(sorted(kinds))}"
         )
-    if config.get("use_sliding_window"):
+    if _slides(config):
         raise ArchitectureUnknown("the base model uses sliding-window attention", fix="use a base without it")
     if config.get("quantization_config") or config.get("quantization"):
         raise ArchitectureUnknown(
             "the base model is already quantised", fix="use its full-precision weights; we quantise them"
         )
     _scaling(config)
-    return Architecture(kind=kinds[family], config=config, permutes=family == "llama")
+    return Architecture(kind=kinds[family], config=config, permutes=family in ("llama", "mistral"))
 
 
 def word_splitter(tokenizer: Mapping[str, Any]) -> str:
@@ -125,6 +135,14 @@ def word_splitter(tokenizer: Mapping[str, Any]) -> str:
             fix="use a base with Qwen's or Llama 3's tokenizer",
         )
     return known[0]
+
+
+def _slides(config: Mapping[str, Any]) -> bool:
+    """Whether attention looks back over less than the whole context."""
+    if config.get("model_type") != "mistral":
+        return bool(config.get("use_sliding_window"))
+    window = config.get("sliding_window", _MISTRALS_WINDOW)
+    return window is not None and int(window) < int(config["max_position_embeddings"])
 
 
 def _scaling(config: Mapping[str, Any]) -> Mapping[str, Any] | None:

@@ -18,7 +18,7 @@ from gguf import GGMLQuantizationType as Kind
 from gguf.constants import GGML_QUANT_SIZES, Keys
 
 from forge_common.contracts.domain import Quant
-from forge_common.weights.adapter import Merged, read_adapter
+from forge_common.weights.adapter import AdapterInvalid, Merged, read_adapter
 from forge_common.weights.architectures import Architecture, architecture, word_splitter
 from forge_common.weights.checkpoint import (
     Array,
@@ -95,8 +95,13 @@ def _write_base(src: Path, out: Path, *, quant: Quant, name: str, adapter: Path 
 
 
 def write_adapter(src_base: Path, adapter_dir: Path, out: Path) -> None:
-    """Write a PEFT adapter for the base in `src_base` as GGUF, its numbers as f16."""
+    """Write a PEFT adapter for the base in `src_base` as GGUF, its numbers as f16. Raises AdapterInvalid for DoRA's."""
     adapter = read_adapter(adapter_dir)
+    if adapter.is_dora:
+        raise AdapterInvalid(
+            "a DoRA adapter scales whole rows of the base, which no adapter GGUF can say",
+            fix="set deploy.mode to fused, or training.method to lora",
+        )
     Merged(Checkpoint(src_base), adapter)  # refuses an adapter of another base
     arch = architecture(model_config(src_base))
     halves: dict[str, Array] = {}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
 from forge_common.testing.tiny_model import write_tiny_model
+from forge_common.weights import checkpoint
 from forge_common.weights.adapter import (
     CONFIG_FILE,
     WEIGHTS_FILE,
@@ -20,6 +22,7 @@ from forge_common.weights.adapter import (
     write_adapter_folder,
 )
 from forge_common.weights.checkpoint import Checkpoint
+from forge_common.weights.gguf_writer import write_adapter
 
 Q0 = "model.layers.0.self_attn.q_proj.weight"
 DOWN1 = "model.layers.1.mlp.down_proj.weight"
@@ -124,7 +127,7 @@ def test_an_adapter_of_another_depth_is_refused(base, tmp_path):
         merge(base, tmp_path / "other", tmp_path / "merged")
 
 
-@pytest.mark.parametrize("key", ["use_dora", "use_rslora", "modules_to_save", "rank_pattern"])
+@pytest.mark.parametrize("key", ["use_rslora", "modules_to_save", "rank_pattern"])
 def test_what_is_more_than_plain_lora_is_refused(folder, key):
     path = folder / CONFIG_FILE
     path.write_text(json.dumps(json.loads(path.read_text()) | {key: True}))
@@ -147,3 +150,62 @@ def test_half_a_pair_is_refused(folder):
 def test_a_folder_that_is_no_adapter_is_refused(tmp_path):
     with pytest.raises(AdapterInvalid):
         read_adapter(tmp_path)
+
+
+@pytest.fixture
+def dora(adapter):
+    random = np.random.default_rng(9)
+    return replace(
+        adapter,
+        pairs={
+            name: replace(pair, magnitude=random.uniform(0.5, 2, pair.b.shape[0]).astype(np.float32))
+            for name, pair in adapter.pairs.items()
+        },
+    )
+
+
+@pytest.fixture
+def dora_folder(dora, tmp_path):
+    write_adapter_folder(tmp_path / "dora", dora, base_name="tiny")
+    return tmp_path / "dora"
+
+
+def test_doras_magnitudes_are_written_in_pefts_layout_and_read_back(dora, dora_folder):
+    found = read_adapter(dora_folder)
+
+    assert found.is_dora
+    assert all(np.array_equal(found.pairs[name].magnitude, dora.pairs[name].magnitude) for name in dora.pairs)
+    assert json.loads((dora_folder / CONFIG_FILE).read_text())["use_dora"] is True
+    assert f"base_model.model.{Q0.removesuffix('.weight')}.lora_magnitude_vector" in load_file(
+        dora_folder / WEIGHTS_FILE
+    )
+
+
+def test_every_row_of_a_merged_dora_has_its_magnitude_and_the_updates_direction(
+    base, dora, dora_folder, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(checkpoint, "BLOCK_NUMBERS", 640)  # ten rows at once: blocks change nothing
+
+    merge(base, dora_folder, tmp_path / "merged")
+
+    after, pair = Checkpoint(tmp_path / "merged").tensor(Q0), dora.pairs[Q0]
+    updated = Checkpoint(base).tensor(Q0) + 2.0 * pair.b @ pair.a
+    lengths = np.linalg.norm(updated, axis=1, keepdims=True)
+    assert np.allclose(np.linalg.norm(after, axis=1), pair.magnitude, rtol=1e-5)
+    assert np.allclose(after / pair.magnitude[:, None], updated / lengths, atol=1e-5)
+
+
+@pytest.mark.parametrize("says_dora", [True, False])
+def test_magnitudes_and_the_config_must_agree(folder, dora_folder, says_dora):
+    path = (folder if says_dora else dora_folder) / CONFIG_FILE
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"use_dora": says_dora}))
+
+    with pytest.raises(AdapterInvalid, match="magnitude"):
+        read_adapter(path.parent)
+
+
+def test_a_dora_adapter_is_no_adapter_gguf(base, dora_folder, tmp_path):
+    with pytest.raises(AdapterInvalid, match="DoRA") as refused:
+        write_adapter(base, dora_folder, tmp_path / "adapter.gguf")
+
+    assert "deploy.mode to fused" in refused.value.fix

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -250,6 +251,33 @@ def test_what_cannot_be_written_exactly_is_refused(tmp_path, changes, reason):
         write_base(base, tmp_path / "base.gguf", quant="f16", name="tiny")
 
     assert not (tmp_path / "base.gguf").exists()
+
+
+@pytest.mark.parametrize(
+    ("window", "is_refused"),
+    [({}, True), ({"sliding_window": 4096}, True), ({"sliding_window": None}, False)],
+)
+def test_a_mistral_that_looks_back_over_less_than_its_context_is_refused(tmp_path, window, is_refused):
+    base = write_tiny_model(tmp_path / "base", "mistral", max_position_embeddings=32768)
+    config = json.loads((base / "config.json").read_text())
+    del config["sliding_window"]  # what it says nothing about is 4096, as in transformers
+    (base / "config.json").write_text(json.dumps(config | window))
+
+    with pytest.raises(ArchitectureUnknown, match="sliding") if is_refused else nullcontext():
+        write_base(base, tmp_path / "base.gguf", quant="f16", name="tiny")
+
+
+def test_mistral_is_written_as_llama_with_its_own_words(tmp_path):
+    base = write_tiny_model(tmp_path / "base", "mistral", tied=False)
+
+    write_base(base, tmp_path / "base.gguf", quant="f16", name="tiny")
+
+    tensors, field = read(tmp_path / "base.gguf")
+    order = [half * 8 + i for i in range(8) for half in (0, 1)]
+    assert (field("general.architecture"), field("tokenizer.ggml.pre")) == ("llama", "tekken")
+    assert np.array_equal(
+        numbers(tensors["blk.0.attn_q.weight"])[:16], Checkpoint(base).tensor(Q0)[order].astype(np.float16)
+    )
 
 
 def test_an_unknown_tokenizer_is_refused(tmp_path):

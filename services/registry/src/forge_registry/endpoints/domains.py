@@ -8,9 +8,9 @@ from fastapi import APIRouter, Path
 from sqlmodel import Session, col, select
 
 from forge_common.contracts.base import ArtifactRef, Contract, Sha256, utc_now
-from forge_common.contracts.domain import DomainDocument
+from forge_common.contracts.domain import DeployMode, DomainDocument
 from forge_common.db.request import SessionDep
-from forge_common.errors import Conflict
+from forge_common.errors import Conflict, Invalid
 from forge_registry import promotions, repository
 from forge_registry.auth import Admin, Caller, Reader
 from forge_registry.endpoints.dependencies import EVERYWHERE, ContextDep, refuses
@@ -22,6 +22,10 @@ router = APIRouter(prefix="/v1", tags=["domains"], responses=EVERYWHERE)
 
 class PrefixTaken(Conflict):
     """Two domains with one model prefix would overwrite each other's versions in the engine."""
+
+
+class NotServable(Invalid):
+    """The domain trains what its way of deploying cannot serve."""
 
 
 class ActiveDomain(Contract):
@@ -53,7 +57,7 @@ def show_domain(domain: str, _: Reader, session: SessionDep) -> DomainDocument:
     return repository.domain(session, domain).document
 
 
-@router.put("/domains/{domain}", responses=refuses(DomainMismatch, PrefixTaken))
+@router.put("/domains/{domain}", responses=refuses(DomainMismatch, NotServable, PrefixTaken))
 def put_domain(domain: str, document: DomainDocument, who: Admin, session: SessionDep) -> DomainDocument:
     """Add a domain, or replace its document. A running run keeps the document that it began with.
 
@@ -61,6 +65,7 @@ def put_domain(domain: str, document: DomainDocument, who: Admin, session: Sessi
     """
     if document.id != domain:
         raise DomainMismatch(f"the document is of {document.id!r}, the path says {domain!r}")
+    _refuse_unservable(document)
     _refuse_taken_prefix(session, document)
     return _save(session, document, who)
 
@@ -118,6 +123,14 @@ def put_base(
     session.merge(Base(name=name, revision=weights.revision, bundle=weights.bundle, updated_at=utc_now()))
     repository.audit(session, by=who.name, action="base.put", subject=name, bundle=weights.bundle)
     return BaseView(name=name, revision=weights.revision, bundle=weights.bundle)
+
+
+def _refuse_unservable(document: DomainDocument) -> None:
+    if document.training.method == "dora" and document.deploy.mode is DeployMode.ADAPTER:
+        raise NotServable(
+            "a DoRA adapter scales whole rows of the base, which engines cannot do to a base that is already loaded",
+            fix="set deploy.mode to fused, or training.method to lora",
+        )
 
 
 def _refuse_taken_prefix(session: Session, document: DomainDocument) -> None:
