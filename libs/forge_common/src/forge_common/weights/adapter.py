@@ -154,7 +154,8 @@ class Merged:
         if pair.magnitude is None:
             return updated
         lengths = np.linalg.norm(updated, axis=1)
-        return updated * (pair.magnitude[start:stop] / lengths)[:, None]
+        scaled: NDArray[np.float32] = updated * (pair.magnitude[start:stop] / lengths)[:, None]
+        return scaled
 
 
 def merge(base_dir: Path, adapter_dir: Path, out_dir: Path) -> None:
