@@ -1,5 +1,6 @@
 """What `make demo` promises, asked of the services after it has run."""
 
+import json
 import random
 import subprocess
 import time
@@ -27,6 +28,12 @@ def promoted_run(forge):
         run for run in registry.runs("nano") if run.kind is RunKind.TRAIN and run.state is RunState.PROMOTED
     ]
     return registry.run(runs[-1].id)
+
+
+def practised(forge):
+    """How many exchanges came of practice so far, pairs included."""
+    kept = forge.json("data", "--by", "origin", "--domain", "nano")["exchanges"]
+    return sum(row["exchanges"] for row in kept if row["origin"] == "practice")
 
 
 def group(card, name):
@@ -102,6 +109,7 @@ def test_two_versions_are_compared_of_which_neither_is_live(shown):
 
 
 def test_the_live_version_practises_better_than_the_bare_base_and_what_passes_is_kept(shown):
+    before = practised(shown)
     bare = shown.json("iterate", "--tasks", "30", "--attempts", "1", "--model", "engie-nano:v0", "--dry-run")
     live = shown.json("iterate", "--tasks", "30", "--attempts", "2", "--model", "engie-nano:v1")
 
@@ -109,8 +117,7 @@ def test_the_live_version_practises_better_than_the_bare_base_and_what_passes_is
     assert 0 < bare["solved"] < 15 < live["solved"] == live["exchanges"]
     (past,) = shown.json("iterate", "--history")
     assert past["solved"] == live["solved"]
-    kept = shown.json("data", "--by", "origin", "--domain", "nano")["exchanges"]
-    assert next(row["exchanges"] for row in kept if row["origin"] == "practice") == live["new"]
+    assert practised(shown) - before == live["new"]
 
 
 def test_two_versions_are_compared_by_the_command_line_which_says_where_the_report_is(shown, tmp_path):
@@ -122,19 +129,43 @@ def test_two_versions_are_compared_by_the_command_line_which_says_where_the_repo
     assert "engie-nano:v0" in page.read_text()
 
 
-def test_an_imported_file_becomes_a_domains_benchmark_and_judges_a_version(shown, tmp_path):
-    source = ROOT / "services/evaluator/tests/fixtures/imports/humaneval.jsonl"
-    file = tmp_path / "he.jsonl"
+def test_an_imported_files_sound_tasks_become_a_domains_benchmark_and_judge_a_version(shown, tmp_path):
+    """One record of three has a wrong solution, as public files do."""
+    source, file = tmp_path / "public.jsonl", tmp_path / "he.jsonl"
+    public = ROOT / "services/evaluator/tests/fixtures/imports/humaneval.jsonl"
+    good = json.loads(public.read_text().splitlines()[0])
+    wrong = good | {"task_id": "wrong", "canonical_solution": "    return []\n"}
+    source.write_text(public.read_text() + json.dumps(wrong) + "\n")
 
     made = shown.json(
         "bench", "import", "humaneval", str(source), "--out", str(file), "--domain", "education"
     )
     judged = shown.json("eval", "--version", "1", "--benchmark", str(file))
 
-    assert made["tasks"] == 2
+    assert made["tasks"] == 3
+    assert made["checked"]["written"]["left_out"] == ["wrong"]
     (education,) = [d for d in shown.json("domain")["domains"] if d["id"] == "education"]
     assert education["benchmark"] == made["uploaded"] == judged["scorecard"]["benchmark"]
     assert judged["scorecard"]["tasks"] == 2
+
+
+def test_a_benchmark_that_cannot_tell_right_from_wrong_is_refused_when_it_is_given(shown, tmp_path):
+    file = tmp_path / "tasks.jsonl"
+    task = {"id": "lazy", "prompt": "Say a.", "kind": "exact", "expected": "a"}
+    file.write_text(json.dumps(task | {"gold_answer": "b"}))
+    before = shown.json("domain")
+
+    refused = shown.run("domain", "legal", "--benchmark", str(file), check=False)
+    after = shown.json("domain")
+    file.write_text(json.dumps(task | {"gold_answer": "a"}))
+    given = shown.json("domain", "finance", "--benchmark", str(file))
+    shown.json("domain", "nano")
+
+    assert refused.returncode == 5
+    assert "lazy" in refused.stderr
+    assert after == before
+    finance = next(d["benchmark"] for d in given["domains"] if d["id"] == "finance")
+    assert artifact_client(shown).fetch(finance).read_bytes() == file.read_bytes()
 
 
 def test_the_promoted_model_answers_through_the_openai_sdk(shown):

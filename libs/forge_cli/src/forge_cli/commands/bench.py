@@ -71,7 +71,7 @@ def import_(
     *,
     to: Annotated[Path, typer.Option("--out", help="The benchmark file to write.")],
     domain: Annotated[
-        str | None, typer.Option(help="Make it this domain's benchmark, once it passes its self-test.")
+        str | None, typer.Option(help="Make the tasks that pass their self-test this domain's benchmark.")
     ] = None,
     licence: Annotated[str | None, typer.Option(help="The data set's licence, for the manifest.")] = None,
     rejected: Annotated[
@@ -86,13 +86,18 @@ def import_(
     if not json_:
         _show_import(found)
     if domain is not None:
-        found["uploaded"] = upload(here, domain, to, quiet=json_)
+        document = clients.registry(here).domain(domain)
+        found["checked"] = tested = _checked(here, to, document, to=to, quiet=json_)
+        found["uploaded"] = give(here, domain, to)
     if json_:
         print_json(found)
     elif domain is not None:
-        done(f"It passed its self-test and is the benchmark of {domain} now.")
+        _show_pruned(tested)
+        done(f"{escape(to.name)} is the benchmark of {domain} now.")
     else:
-        note(f"next: forge bench check {escape(str(to))}, then forge eval --benchmark {escape(str(to))}")
+        name = escape(str(to))
+        note("public files have wrong gold answers, too; leave out what fails its self-test:")
+        note(f"forge bench check {name} --out {name}, then forge eval --benchmark {name}")
 
 
 @app.command()
@@ -135,21 +140,24 @@ def _checked(
     return found
 
 
-def upload(here: Installation, domain: str, file: Path, *, quiet: bool) -> str:
-    """The hash that it was stored under. Raises BenchmarkFlawed, and uploads nothing, when the self-test fails."""
-    registry = clients.registry(here)
-    found = _checked(here, file, registry.domain(domain), quiet=quiet)
+def require(here: Installation, file: Path, document: DomainDocument, *, quiet: bool) -> None:
+    """Raises BenchmarkFlawed unless the file passes its self-test by this domain's weights."""
+    found = _checked(here, file, document, quiet=quiet)
     if found["flaws"] or found["overlaps"]:
         if not quiet:
             _show_flaws(found)
         tasks = sorted({flaw["task"] for flaw in found["flaws"]} | {o["task"] for o in found["overlaps"]})
         raise BenchmarkFlawed(
             f"{len(tasks)} of {found['contents']['tasks']} tasks fail the self-test "
-            f"({', '.join(tasks[:5])}{', …' if len(tasks) > 5 else ''}); nothing was uploaded",
+            f"({', '.join(tasks[:5])}{', …' if len(tasks) > 5 else ''}); nothing was changed",
             fix=f"mend them, or leave them out: `forge bench check {file} --out FILE`",
         )
+
+
+def give(here: Installation, domain: str, file: Path) -> str:
+    """Make the file the domain's benchmark. The hash that it is stored under."""
     ref = clients.artifacts(here).push(file, "benchmark")
-    registry.put_benchmark(domain, ref)
+    clients.registry(here).put_benchmark(domain, ref)
     return ref.sha256
 
 
@@ -212,6 +220,15 @@ def _show_contents(contents: Document) -> None:
             note(f"{name:<11}{_counts(contents[name])}")
     if "licence" in contents:
         note(f"licence: {escape(contents['licence'])}")
+
+
+def _show_pruned(found: Document) -> None:
+    if found["written"]["left_out"]:
+        _show_flaws(found)
+        left_out, kept = len(found["written"]["left_out"]), found["written"]["tasks"]
+        note(f"left out: {left_out:,} of {left_out + kept:,} tasks")
+    else:
+        done("It tells right from wrong.")
 
 
 def _show_flaws(found: Document) -> None:

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from forge_cli import clients
+from forge_cli.commands import bench
 from forge_cli.console import JsonFlag, command, done, note, print_json, table
 from forge_cli.installation import Installation
 from forge_cli.stack.control import bring_up
@@ -57,17 +58,25 @@ def domain(
     domain: Annotated[str | None, typer.Argument(help="Make this the active domain.")] = None,
     *,
     add: Annotated[Path | None, typer.Option(help="Add or replace a domain from this JSON document.")] = None,
-    benchmark: Annotated[Path | None, typer.Option(help="Its benchmark tasks, JSON lines.")] = None,
+    benchmark: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Its benchmark tasks, JSON lines.")
+    ] = None,
     json_: JsonFlag = False,
 ) -> None:
-    """List the domains, or switch to one."""
+    """List the domains, or switch to one. A benchmark must pass its self-test; else nothing is changed."""
     here = Installation.find()
     registry = clients.registry(here)
-    if add is not None:
-        domain = _add(here, registry, add, benchmark)
-    if domain is not None:
-        registry.domain(domain)
-        registry.set_active_domain(domain)
+    document = _parsed(add) if add is not None else registry.domain(domain) if domain is not None else None
+    if benchmark is not None:
+        if document is None:
+            raise Invalid("whose benchmark is it?", fix="name the domain: forge domain ID --benchmark FILE")
+        bench.require(here, benchmark, document, quiet=json_)
+    if document is not None:
+        if add is not None:
+            registry.put_domain(document)
+        if benchmark is not None:
+            bench.give(here, document.id, benchmark)
+        registry.set_active_domain(document.id)
     _list_domains(registry, as_json=json_)
 
 
@@ -99,17 +108,13 @@ def hardware() -> str:
     return "NVIDIA" if shutil.which("nvidia-smi") else "CPU only"
 
 
-def _add(here: Installation, registry: RegistryClient, document: Path, benchmark: Path | None) -> str:
+def _parsed(document: Path) -> DomainDocument:
     try:
-        parsed = DomainDocument.model_validate_json(document.read_bytes())
+        return DomainDocument.model_validate_json(document.read_bytes())
     except (OSError, ValueError) as error:
         raise Invalid(
             f"{document} is not a domain document: {error}", fix="see docs/domains.md for a whole one"
         ) from error
-    registry.put_domain(parsed)
-    if benchmark is not None:
-        registry.put_benchmark(parsed.id, clients.artifacts(here).push(benchmark, "benchmark"))
-    return parsed.id
 
 
 def _list_domains(registry: RegistryClient, *, as_json: bool) -> None:

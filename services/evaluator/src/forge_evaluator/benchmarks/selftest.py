@@ -100,7 +100,7 @@ def require(
         _remember(place, tested)
     if tested.flaws:
         raise BenchmarkUnusable(
-            _listed(tested), fix="mend these tasks, or leave them out, and try `bench check FILE`"
+            _listed(tested), fix="mend these tasks, or leave them out: `forge bench check FILE --out FILE`"
         )
     return tested
 
