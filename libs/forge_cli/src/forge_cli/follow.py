@@ -127,6 +127,7 @@ def show_scorecard(card: Scorecard) -> None:
     out.print(f"\nverdict: [bold]{card.verdict}[/]")
     for reason in card.reasons:
         note(escape(reason))
+    note(f"sandbox {escape(card.sandbox)} · judge: {escape(card.judge)}")
 
 
 def figure(value: Figure | None, *, sign: bool = False) -> str:

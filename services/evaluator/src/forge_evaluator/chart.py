@@ -9,7 +9,7 @@ from html import escape
 
 from forge_common.contracts.scorecard import Figure
 
-_ROW, _LEFT, _WIDTH, _RIGHT = 26, 190, 460, 150
+_ROW, _LEFT, _WIDTH, _RIGHT = 26, 190, 460, 190
 _STEPS, _TICKS = (1, 2, 5, 10, 20, 50, 100), 7
 
 

@@ -108,7 +108,7 @@ def _tiles(card: Scorecard) -> str:
 def _chart(card: Scorecard) -> str:
     rows = [
         chart.Row(score.group, score.difference, bound)
-        for score, bound in ((card.overall, card.lower_bound), *((one, None) for one in card.categories))
+        for score, bound in ((card.overall, card.lower_bound), *((one, None) for one in _parts(card)))
         if score.difference is not None
     ]
     rows += [
@@ -128,10 +128,15 @@ def _chart(card: Scorecard) -> str:
     return f"<h2>Difference, candidate minus {escape(_other(card))}</h2>{drawn}<br>{bound}"
 
 
+def _parts(card: Scorecard) -> list[GroupScore]:
+    """Categories, else groups, without the one that all that decides is of: it is the first row already."""
+    return [part for part in card.categories or card.groups if part != card.overall]
+
+
 def _table(card: Scorecard) -> str:
     theirs, ours = _short(card.incumbent), _short(card.candidate)
     head = ("", "n", theirs, "± se", ours, "± se", "difference", "± se", "95 % interval")
-    rows = [_row(group) for group in (card.overall, *(card.categories or card.groups))]
+    rows = [_row(group) for group in (card.overall, *_parts(card))]
     return _section("By category, points of 100", _grid(head, rows))
 
 

@@ -95,9 +95,9 @@ def import_(
         _show_pruned(tested)
         done(f"{escape(to.name)} is the benchmark of {domain} now.")
     else:
-        name = escape(str(to))
+        made = escape(str(to))
         note("public files have wrong gold answers, too; leave out what fails its self-test:")
-        note(f"forge bench check {name} --out {name}, then forge eval --benchmark {name}")
+        note(f"forge bench check {made} --out {made}, then forge eval --benchmark {made}")
 
 
 @app.command()

@@ -173,7 +173,7 @@ def _show_answers(found: Document) -> None:
         out.print(f"[yellow]![/] {escape(found['benchmark_flaws'])}")
     for line in _left_out(found):
         note(line)
-    note(f"sandbox {escape(card.sandbox)} · judge: {card.judge}")
+    note(f"sandbox {escape(card.sandbox)} · judge: {escape(card.judge)}")
     for file in found["files"]:
         note(f"written: {escape(file)}")
 

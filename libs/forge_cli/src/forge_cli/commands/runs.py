@@ -12,7 +12,8 @@ from forge_cli.console import DomainOption, JsonFlag, command, done, escape, not
 from forge_cli.follow import RunFailed, follow, show_scorecard
 from forge_cli.installation import Installation
 from forge_common.contracts.base import RunId
-from forge_common.contracts.runs import Hardware, RunRequest, RunState, RunView, StageView
+from forge_common.contracts.runs import Hardware, RunKind, RunRequest, RunState, RunView, StageView
+from forge_common.contracts.scorecard import Verdict
 from forge_common.contracts.stages import ExportResult, StageKind
 
 Detach = Annotated[
@@ -141,6 +142,8 @@ def show_run(view: RunView) -> None:
     if view.scorecard:
         out.print()
         show_scorecard(view.scorecard)
+        if view.kind is RunKind.EVAL and view.scorecard.verdict is Verdict.PROMOTE:
+            note(f"an evaluation only judges; what is live is moved by: forge promote {view.version}")
     if view.state is RunState.FAILED:
         raise RunFailed(view.error or "failed", fix=view.fix)
 
