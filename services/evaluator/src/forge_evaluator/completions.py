@@ -206,7 +206,7 @@ def scorecard(
         groups=tuple(_by(pairs, lambda pair: pair.group)),
         categories=tuple(_by(pairs, lambda pair: pair.category)),
         pass_rates=tuple(pass_rates(samples, most)),
-        outcomes=dict(Counter(str(sample.outcome or "unscored") for sample in samples)),
+        outcomes=dict(Counter(sample.ended for sample in samples)),
         infra_error_share=infra_share(samples),
         lower_bound=None,
         alpha=0.05,

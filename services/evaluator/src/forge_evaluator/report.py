@@ -213,7 +213,7 @@ def _by(pairs: Sequence[Pair], key: Callable[[Pair], str]) -> tuple[GroupScore, 
 
 
 def _outcomes(samples: Iterable[Sample], role: Role) -> dict[str, int]:
-    return dict(Counter(str(sample.outcome or "unscored") for sample in samples if sample.role is role))
+    return dict(Counter(sample.ended for sample in samples if sample.role is role))
 
 
 def _remarks(pairs: Sequence[Pair], request: EvaluateRequest) -> Iterator[str]:

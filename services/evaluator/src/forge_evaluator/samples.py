@@ -76,6 +76,11 @@ class Sample(BaseModel):
             return None
         return self.outcome is Outcome.PASSED
 
+    @property
+    def ended(self) -> str:
+        """The outcome in a word; `compared` where a task has points and no pass mark."""
+        return str(self.outcome or ("unscored" if self.points is None else "compared"))
+
 
 class SampleLog:
     """JSON lines: a header that names every input, then one line a sample. Another header: the old file makes way."""

@@ -54,6 +54,12 @@ _UNPROVEN_COMPLETENESS = 1 / 3  # 5 of 15
 
 def score(task: Task, check: CodeLike, answered: Answered, sandbox: Runs) -> Score:
     """Raises SandboxLost or LanguageRefused when the sandbox failed, which says nothing about the answer."""
+    judged = _judge(task, check, answered, sandbox)
+    # Code that is never run cannot pass; counted as failing when it does not parse, it could only lower a pass rate.
+    return judged.model_copy(update={"outcome": None}) if isinstance(check, ParsedCheck) else judged
+
+
+def _judge(task: Task, check: CodeLike, answered: Answered, sandbox: Runs) -> Score:
     spoken = language(check) or "python"
     entry = entry_point(task, check)
     found = extract(answered.text, entry, spoken, prompt=_completable(task, check))
