@@ -10,6 +10,7 @@ from forge_cli.commands import (
     data,
     evaluation,
     iterate,
+    model,
     processes,
     runs,
     setup,
@@ -39,6 +40,7 @@ app.command("eval")(evaluation.evaluate)
 app.command()(iterate.iterate)
 app.add_typer(runs.app, name="runs")
 app.add_typer(bench.app, name="bench")
+app.add_typer(model.app, name="model")
 app.command()(versions.versions)
 app.command()(versions.promote)
 app.command()(versions.rollback)

@@ -71,11 +71,12 @@ def build(
             own=domain.model_prefix,
         )
         preferences = _preferences(session, domain, excluded, policy, origins)
+        sources = repository.count_sources(session, [row.source for row in (*curated.train, *curated.valid)])
     _check_size(curated, domain)
     report(Progress(message="storing rows", metrics={"train_rows": len(curated.train), "seen": curated.seen}))
     files = [as_lines(rows) for rows in (curated.train, curated.valid, preferences.rows) if rows]
     made = _manifest(domain, curated, benchmark, seed, files)
-    manifest = made.model_copy(update=_of_preferences(preferences, files))
+    manifest = made.model_copy(update=_of_preferences(preferences, files) | {"sources": sources})
     document = manifest.model_dump_json().encode()
     ref = ref_of(document, KIND)
     with session_scope(engine) as session:

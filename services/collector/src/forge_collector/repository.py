@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, cast
@@ -18,7 +19,7 @@ from forge_collector.frames import Position
 from forge_collector.models import SCHEMA, DatasetMember, DatasetRecord, ExchangeRow, SpoolPosition
 from forge_collector.task_type import labelled
 from forge_common.contracts.base import ArtifactRef, Contract, Moment, RunId, utc_now
-from forge_common.contracts.dataset import DatasetManifest
+from forge_common.contracts.dataset import DatasetManifest, SourceCount
 from forge_common.contracts.exchange import Exchange, Origin
 from forge_common.errors import NotFound
 
@@ -251,6 +252,20 @@ def add_members(session: Session, dataset: str, exchange_ids: Sequence[str]) -> 
             session.connection().execute(insert(DatasetMember).on_conflict_do_nothing(), rows)
         count += len(there)
     return count
+
+
+def count_sources(session: Session, exchange_ids: Sequence[str]) -> tuple[SourceCount, ...]:
+    """The rows made from these exchanges, one id a row, by origin and the model that answered; most first."""
+    rows, ids = Counter(exchange_ids), sorted(set(exchange_ids))
+    found: Counter[tuple[str, str | None]] = Counter()
+    for start in range(0, len(ids), MEMBERS_AT_ONCE):
+        statement = select(
+            ExchangeRow.id, ExchangeRow.origin, ExchangeRow.model_served, ExchangeRow.model_asked
+        ).where(col(ExchangeRow.id).in_(ids[start : start + MEMBERS_AT_ONCE]))
+        for exchange_id, origin, served, asked in session.exec(statement):
+            found[origin, served or asked] += rows[exchange_id]
+    ordered = sorted(found.items(), key=lambda one: (-one[1], one[0][0], one[0][1] or ""))
+    return tuple(SourceCount(origin=origin, model=model, rows=count) for (origin, model), count in ordered)
 
 
 def find_dataset(session: Session, sha256: str) -> DatasetManifest | None:

@@ -10,6 +10,7 @@ from forge_common.contracts.runs import (
     Pointer,
     Pointers,
     PromotionView,
+    Provenance,
     RunEvent,
     RunView,
     StageView,
@@ -95,6 +96,19 @@ def version_view(version: Version, live: int | None) -> VersionView:
         dataset=version.dataset,
         score=version.score,
         scorecard_id=version.scorecard_id,
+    )
+
+
+def provenance(session: Session, version: Version) -> Provenance:
+    assert version.run_id is not None, "every version comes out of a run"
+    run = repository.run(session, version.run_id)
+    return Provenance(
+        version=version_view(version, repository.live(session, version.domain)),
+        document=run.document,
+        base=run.base,
+        base_gguf=version.base_gguf,
+        adapter_gguf=version.adapter_gguf,
+        fused_gguf=version.fused_gguf,
     )
 
 

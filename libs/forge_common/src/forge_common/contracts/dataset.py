@@ -47,6 +47,14 @@ class RuleCount(Contract):
     exchanges: int
 
 
+class SourceCount(Contract):
+    """Rows by where their exchanges came from and whose answers they are; `model` is None where nobody said."""
+
+    origin: str
+    model: str | None
+    rows: int
+
+
 class DatasetManifest(Payload):
     """`seen` rows went in; `dropped` says why some did not come out; train and valid never share a conversation.
 
@@ -69,6 +77,8 @@ class DatasetManifest(Payload):
     same_family_allowed: bool = False
     policy: tuple[RuleCount, ...] = ()
     preferences_dropped: tuple[FilterCount, ...] = ()
+    # Of the training and validation rows, most first; nothing from datasets of before it was counted.
+    sources: tuple[SourceCount, ...] = ()
 
     @property
     def files(self) -> tuple[ArtifactRef, ...]:

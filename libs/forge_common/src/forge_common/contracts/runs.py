@@ -7,8 +7,9 @@ from enum import StrEnum
 from pydantic import Field, JsonValue, model_validator
 
 from forge_common.contracts.base import ArtifactRef, Contract, Moment, RunId, Sha256, StageId
+from forge_common.contracts.domain import DomainDocument
 from forge_common.contracts.scorecard import Scorecard, Verdict
-from forge_common.contracts.stages import StageKind
+from forge_common.contracts.stages import BaseModelRef, StageKind
 
 
 class RunKind(StrEnum):
@@ -174,6 +175,17 @@ class VersionView(Contract):
     dataset: Sha256 | None = None
     score: float | None = None
     scorecard_id: str | None = None
+
+
+class Provenance(Contract):
+    """What a version was made of: `document` and `base` as they were when its run began."""
+
+    version: VersionView
+    document: DomainDocument
+    base: BaseModelRef
+    base_gguf: ArtifactRef
+    adapter_gguf: ArtifactRef | None = None
+    fused_gguf: ArtifactRef | None = None
 
 
 class TrainedVersion(Contract):

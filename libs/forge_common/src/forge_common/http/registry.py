@@ -14,6 +14,7 @@ from forge_common.contracts.runs import (
     Pointers,
     PromoteRequest,
     PromotionView,
+    Provenance,
     RollbackRequest,
     RunEvent,
     RunRequest,
@@ -128,6 +129,9 @@ class RegistryClient:
 
     def versions(self, domain: str) -> list[VersionView]:
         return self._many(f"/v1/domains/{domain}/versions", VersionView)
+
+    def provenance(self, domain: str, version: int) -> Provenance:
+        return self._one("GET", f"/v1/domains/{domain}/versions/{version}", Provenance)
 
     def promote(self, domain: str, request: PromoteRequest) -> PromotionView:
         path = f"/v1/domains/{domain}/promote"

@@ -12,6 +12,7 @@ from forge_common.contracts.runs import (
     Pointers,
     PromoteRequest,
     PromotionView,
+    Provenance,
     RollbackRequest,
     VersionView,
 )
@@ -41,6 +42,12 @@ def list_versions(domain: str, _: Reader, session: SessionDep) -> list[VersionVi
     repository.domain(session, domain)
     live = repository.live(session, domain)
     return [views.version_view(version, live) for version in repository.versions(session, domain)]
+
+
+@router.get("/domains/{domain}/versions/{number}", responses=refuses(DomainUnknown, VersionUnknown))
+def show_version(domain: str, number: int, _: Reader, session: SessionDep) -> Provenance:
+    """What the version was made of."""
+    return views.provenance(session, repository.version(session, domain, number))
 
 
 @router.get("/domains/{domain}/promotions", responses=refuses(DomainUnknown))
