@@ -94,7 +94,7 @@ class Launch:
             stdout=subprocess.DEVNULL,
             stderr=errors,
             pass_fds=[socket_, *([node] if node >= 0 else [])],
-            env={"PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8"},
+            env={"PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8", "LD_BIND_NOW": "1"},
             cwd=Path("/"),
             start_new_session=True,
             **user,

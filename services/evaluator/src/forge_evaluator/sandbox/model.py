@@ -149,7 +149,7 @@ _OUT_OF_MEMORY = (
 
 
 class End(StrEnum):
-    """How the task's process ended, as its monitor told it."""
+    """How the task's process ended, as its zygote told it."""
 
     FINISHED = "finished"
     CPU = "cpu"

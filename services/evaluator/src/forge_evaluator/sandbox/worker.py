@@ -1,4 +1,4 @@
-"""One sandboxed zygote process, and the line to each task that it forks. Believes the monitor, never the task."""
+"""One sandboxed zygote process, and the line to each task that it forks. Believes the zygote, never the task."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _KINDS = {Profile.PYTHON: b"p", Profile.NODE: b"n", Profile.SHELL: b"s"}
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a task's process ended, and what it used, as its monitor told it."""
+    """How a task's process ended, and what it used, as its zygote told it."""
 
     end: End
     cpu_s: float
@@ -177,10 +177,10 @@ class Worker:
         return End.DIED, f"left with exit status {told['exit']}"
 
     def _stopped(self, told: dict[str, Any], kind: Profile) -> End | None:
-        """By a limit, as its monitor or the kernel applies it; None for any other way to end."""
-        by_monitor = {"wall": End.WALL, "cpu": End.CPU, "memory": End.KILLED}
+        """By a limit, as its zygote or the kernel applies it; None for any other way to end."""
+        by_zygote = {"wall": End.WALL, "cpu": End.CPU, "memory": End.KILLED}
         if told["stopped"] is not None:
-            return by_monitor[told["stopped"]]
+            return by_zygote[told["stopped"]]
         if told["signal"] == signal.SIGXCPU:
             return End.CPU
         if told["signal"] == signal.SIGKILL:

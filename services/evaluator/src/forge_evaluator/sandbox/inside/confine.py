@@ -20,7 +20,7 @@ _ZYGOTE_NAMESPACES = (
     | linux.CLONE_NEWNET
     | linux.CLONE_NEWUTS
 )
-_TASK_NAMESPACES = linux.CLONE_NEWUSER | linux.CLONE_NEWNS | linux.CLONE_NEWPID | linux.CLONE_NEWIPC
+_TASK_NAMESPACES = linux.CLONE_NEWUSER | linux.CLONE_NEWNS | linux.CLONE_NEWIPC
 _HARMLESS = linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC
 # V8 reserves far more addresses than it writes to, so Node is limited in what is writable; and of that it claims 512 MB for
 # compiled code at once, of which it touches as much as it compiles, and its threads' stacks.
@@ -52,6 +52,13 @@ def enter(config: dict[str, Any]) -> int:
         _own_namespaces(proc)
         _new_root(config["readable"])
     return _own_proc(proc)
+
+
+def pid_namespace(config: dict[str, Any]) -> int:
+    """This process's own, as a descriptor; -1 where namespaces are not used."""
+    if config["walls"] not in _OWN_NAMESPACES:
+        return -1
+    return os.open("self/ns/pid", os.O_RDONLY, dir_fd=config["proc"])
 
 
 def _own_proc(proc: int) -> int:
@@ -142,15 +149,54 @@ def _touch(path: str) -> None:
     Path(path).touch(0o644)
 
 
-def isolate_task(config: dict[str, Any], kind: str, proc: int) -> None:
-    """Called in the monitor: what it forks next is the first process of a fresh pid namespace with an empty /tmp."""
+def fork_task(config: dict[str, Any]) -> int:
+    """Fork a process that is the first one of a fresh pid namespace, where there are namespaces. Called in the zygote.
+
+    Its other namespaces it makes itself: a process can have no child in a user namespace but by entering it.
+    """
+    if config["walls"] not in _OWN_NAMESPACES:
+        return os.fork()
+    linux.unshare(linux.CLONE_NEWPID)
+    try:
+        child = os.fork()
+    except OSError:
+        _leave_pid_namespace(config)
+        raise
+    if child:
+        _leave_pid_namespace(config)
+    return child
+
+
+def _leave_pid_namespace(config: dict[str, Any]) -> None:
+    """So that the next child begins one of its own."""
+    linux.enter_namespace(config["pid_namespace"], linux.CLONE_NEWPID)
+
+
+def isolate_task(config: dict[str, Any], kind: str) -> None:
+    """Called in the task: user, mount and ipc namespaces of its own, an empty /tmp, and no processes but its own in /proc."""
     if config["walls"] not in _OWN_NAMESPACES:
         return
-    _unshare_with_user(_TASK_NAMESPACES, proc)
+    has_proc = kind == "shell" and _show_own_processes()
+    _unshare_with_user(_TASK_NAMESPACES, config["proc"])
+    if not has_proc:
+        linux.mount("none", "/proc", "tmpfs", _HARMLESS | linux.MS_RDONLY, "size=4k")
     options = f"size={config['disk_bytes']},nr_inodes={config['files']},mode=1777"
     # A shell's own scripts may be started; in the other tasks nothing may.
     flags = linux.MS_NOSUID | linux.MS_NODEV if kind == "shell" else _HARMLESS
     linux.mount("none", "/tmp", "tmpfs", flags, options)
+
+
+def _show_own_processes() -> bool:
+    """A /proc of the task's own pid namespace, which the `<(...)` of shells needs; where the kernel lets us.
+
+    That namespace belongs to the zygote's user, so it is mounted before the task's own user begins.
+    """
+    linux.unshare(linux.CLONE_NEWNS)
+    try:
+        linux.mount("none", "/proc", "proc", _HARMLESS)
+    except OSError:
+        return False
+    return True
 
 
 def lock_task(config: dict[str, Any], kind: str, node: int = -1) -> None:
@@ -159,33 +205,18 @@ def lock_task(config: dict[str, Any], kind: str, node: int = -1) -> None:
     if not sys.platform.startswith("linux"):
         os.chdir("/")
         return
-    if config["walls"] in _OWN_NAMESPACES:
-        _hide_processes(kind)
-        os.chdir("/tmp")
+    os.chdir("/tmp" if config["walls"] in _OWN_NAMESPACES else "/")
     linux.die_with_parent(signal.SIGKILL)
     linux.no_new_privileges()
     if config["walls"] == "landlock":
-        os.chdir("/")
         linux.landlock(config["readable"], node)
     linux.drop_capabilities()
-    linux.load_filter(bytes.fromhex(config["filters"][kind]))
-
-
-def _hide_processes(kind: str) -> None:
-    """A /proc of the task's own namespace for shells, whose `<(...)` needs it; an empty one for all others."""
-    if kind == "shell":
-        try:
-            linux.mount("none", "/proc", "proc", _HARMLESS)
-        except OSError:
-            pass
-        else:
-            return
-    linux.mount("none", "/proc", "tmpfs", _HARMLESS | linux.MS_RDONLY, "size=4k")
+    linux.load_filter(config["filters"][kind])
 
 
 def _limit(config: dict[str, Any], kind: str) -> None:
     limits = {
-        # A shell's processes are limited all together, by their monitor; the kernel's limit on each is behind that.
+        # A shell's processes are limited all together, by the zygote; the kernel's limit on each is behind that.
         resource.RLIMIT_CPU: config["cpu_s"] + (kind == "shell"),
         resource.RLIMIT_FSIZE: config["file_bytes"],
         resource.RLIMIT_NOFILE: 64,

@@ -50,6 +50,11 @@ def unshare(flags: int) -> None:
     _checked(_libc.unshare(flags), f"unshare({flags:#x})")
 
 
+def enter_namespace(namespace: int, kind: int) -> None:
+    """By its descriptor. A pid namespace is entered by the children only."""
+    _checked(_libc.setns(namespace, kind), f"setns({kind:#x})")
+
+
 def mount(source: str, target: str, kind: str | None, flags: int, options: str = "") -> None:
     _checked(
         _libc.mount(

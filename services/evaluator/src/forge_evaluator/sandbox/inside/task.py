@@ -84,9 +84,14 @@ def _raised(error: BaseException) -> bytes:
     return plain.dump(told)
 
 
-def silence(keep: int = -1) -> None:
-    """Standard error leads nowhere, as the other streams do already; all other descriptors but 3, the judge's, are closed."""
+def silence(building: int, keep: int = -1) -> int:
+    """Standard error leads nowhere, as the other streams do already. Closed are all descriptors but 3, the judge's, `keep`,
+
+    and `building`, which is returned under its new number.
+    """
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 2)
-    os.closerange(4, keep if keep > 3 else 4)
-    os.closerange(max(keep, 3) + 1, 4096)
+    building = os.dup2(building, 4)
+    os.closerange(5, keep if keep > 4 else 5)
+    os.closerange(max(keep, 4) + 1, 4096)
+    return building

@@ -1,4 +1,4 @@
-"""What a task's processes use together, read from /proc by its monitor; the kernel limits only each of them."""
+"""What a task's processes use together, read from /proc by the zygote; the kernel limits only each of them."""
 
 from __future__ import annotations
 
