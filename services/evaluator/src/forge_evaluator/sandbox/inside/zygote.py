@@ -17,7 +17,7 @@ import sys
 import time
 from typing import Any
 
-from forge_evaluator.sandbox.inside import confine, frames, linux, node, plain, shell, task, tree
+from forge_evaluator.sandbox.inside import confine, frames, node, plain, shell, task, tree
 
 _USUAL = [
     "abc",
