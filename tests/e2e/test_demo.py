@@ -159,13 +159,15 @@ def test_a_benchmark_that_cannot_tell_right_from_wrong_is_refused_when_it_is_giv
     after = shown.json("domain")
     file.write_text(json.dumps(task | {"gold_answer": "a"}))
     given = shown.json("domain", "finance", "--benchmark", str(file))
-    shown.json("domain", "nano")
+    others = shown.json("init", "--domain", "nano")["other_benchmarks"]
 
     assert refused.returncode == 5
     assert "lazy" in refused.stderr
     assert after == before
     finance = next(d["benchmark"] for d in given["domains"] if d["id"] == "finance")
     assert artifact_client(shown).fetch(finance).read_bytes() == file.read_bytes()
+    assert others["finance"].endswith("benchmarks/finance.jsonl")
+    assert "nano" not in others
 
 
 def test_the_promoted_model_answers_through_the_openai_sdk(shown):

@@ -16,6 +16,7 @@ from forge_cli.console import JsonFlag, command, done, note, print_json, table
 from forge_cli.installation import Installation
 from forge_cli.stack.control import bring_up
 from forge_common import domains
+from forge_common.artifacts import sha256_of
 from forge_common.contracts.domain import DomainDocument
 from forge_common.errors import Invalid
 from forge_common.http.registry import RegistryClient
@@ -37,6 +38,7 @@ def init(
         registry.domain(domain)
         registry.set_active_domain(domain)
     uploaded = upload_benchmarks(here, registry)
+    others = _with_other_benchmarks(registry)
     if (domain or registry.active_domain()) == "nano":
         upload_nano_base(here, registry)
     found = {
@@ -44,12 +46,15 @@ def init(
         "home": str(here.home),
         "domain": registry.active_domain(),
         "benchmarks": uploaded,
+        "other_benchmarks": others,
     }
     if json_:
         print_json(found)
         return
     done(f"Ready in {here.home}, for {found['hardware']}.")
-    note(f"active domain: {found['domain']} · benchmarks: {', '.join(uploaded) or 'none shipped yet'}")
+    note(f"active domain: {found['domain']} · new benchmarks: {', '.join(uploaded) or 'none'}")
+    for name, path in others.items():
+        note(f"{name} has another benchmark than the shipped one: forge domain {name} --benchmark {path}")
     note(f"capture: base URL {here.url('collector')}/v1 · answers: {here.url('gateway')}/v1")
 
 
@@ -91,6 +96,18 @@ def upload_benchmarks(here: Installation, registry: RegistryClient) -> list[str]
             registry.put_benchmark(document.id, artifacts.push(path, "benchmark"))
         given.append(document.id)
     return given
+
+
+def _with_other_benchmarks(registry: RegistryClient) -> dict[str, str]:
+    """The shipped file of every domain that uses another: the person's own, or that of an earlier Forge."""
+    found = {}
+    for document in registry.domains():
+        source = _shipped_benchmark(document.id)
+        if source is not None:
+            with as_file(source) as path:
+                if sha256_of(path) != document.benchmark:
+                    found[document.id] = str(path)
+    return found
 
 
 def upload_nano_base(here: Installation, registry: RegistryClient) -> None:
