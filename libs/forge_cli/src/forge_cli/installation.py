@@ -26,6 +26,11 @@ DEFAULT_PORTS = {
     "redis": 18797,
     "engine": 18798,
     "teacher": 18799,
+    # The same parts over TLS, for other machines.
+    "gateway_tls": 18843,
+    "collector_tls": 18844,
+    "registry_tls": 18845,
+    "redis_tls": 18847,
 }
 
 
@@ -68,6 +73,20 @@ class Installation:
         if given not in (LOOPBACK, EVERYWHERE):
             raise Invalid(f"cannot bind to {given}", fix=f"{LOOPBACK}, or {EVERYWHERE} and a firewall")
         return given
+
+    @property
+    def is_tls(self) -> bool:
+        """FORGE_TLS: other machines come in over TLS only, and everything else stays on loopback."""
+        return os.environ.get("FORGE_TLS", "") not in ("", "0")
+
+    @property
+    def listens_on(self) -> str:
+        """What the parts themselves listen on: with TLS only the door is open to others."""
+        return LOOPBACK if self.is_tls else self.bind
+
+    @property
+    def certificates(self) -> Path:
+        return self._folder("tls")
 
     @property
     def key(self) -> str:

@@ -10,6 +10,7 @@ from forge_cli.commands import (
     data,
     evaluation,
     iterate,
+    keys,
     model,
     processes,
     runs,
@@ -46,3 +47,4 @@ app.command()(versions.promote)
 app.command()(versions.rollback)
 app.command()(processes.serve)
 app.command()(processes.worker)
+app.add_typer(keys.app, name="keys")

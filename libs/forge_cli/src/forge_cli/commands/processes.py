@@ -12,6 +12,10 @@ from forge_cli.console import JsonFlag, command, err, print_json
 from forge_cli.installation import Installation
 from forge_common.contracts.runs import Hardware
 from forge_common.errors import Invalid
+from forge_common.http.trust import CA_FILE, obtain_ca
+
+# Belongs to the registry's machine, and would be wrong or secret on another.
+NOT_A_WORKERS = frozenset({"FORGE_DATABASE_URL", "FORGE_BROKER_URL", "FORGE_ENGINE_URL", "FORGE_API_KEYS"})
 
 
 @command
@@ -42,6 +46,12 @@ def worker(
     key: Annotated[
         str | None, typer.Option(help="A worker key; better in FORGE_KEY.", envvar="FORGE_KEY")
     ] = None,
+    ca: Annotated[
+        str | None,
+        typer.Option(
+            help="Over https: the private CA's PEM file, or its fingerprint as `forge keys add` shows it, sha256:…"
+        ),
+    ] = None,
     broker: Annotated[
         str | None, typer.Option(help="The broker's URL; default: the one that the registry hands out.")
     ] = None,
@@ -53,15 +63,31 @@ def worker(
             "a worker needs its hardware named", fix="forge worker cuda, forge worker mlx or forge worker cpu"
         )
     here = Installation.find()
-    env = _environment(here)
-    env |= {"FORGE_REGISTRY_URL": registry} if registry else {}
-    env |= {"FORGE_KEY": key} if key else {}
+    env = _environment(here) if registry is None else _joining(here, registry, key, ca)
     env |= {"FORGE_WORKER_BROKER": broker} if broker else {}
     if hardware is not Hardware.MLX:
         env["FORGE_TRAINER_CUDA_DEVICE"] = str(hardware)
     if json_:
         print_json({"hardware": hardware, "registry": env["FORGE_REGISTRY_URL"]})
     _become("forge_trainer_mlx" if hardware is Hardware.MLX else "forge_trainer_cuda", env)
+
+
+def _joining(here: Installation, registry: str, key: str | None, ca: str | None) -> dict[str, str]:
+    """For a worker of another machine's Forge: a URL, a key, a CA, and nothing of a database or an engine."""
+    if not key:
+        raise Invalid(
+            f"{registry} lets nobody in without a key",
+            fix="`forge keys add NAME` there makes one; give it as FORGE_KEY",
+        )
+    env = {name: value for name, value in os.environ.items() if name not in NOT_A_WORKERS}
+    if ca is not None:
+        env[CA_FILE] = str(obtain_ca(registry, ca, here.home / "ca.pem"))
+    return env | {
+        "FORGE_HOME": str(here.home),
+        "FORGE_KEY": key,
+        "FORGE_REGISTRY_URL": registry,
+        "FORGE_LOG_FORMAT": os.environ.get("FORGE_LOG_FORMAT", "console"),
+    }
 
 
 def _environment(here: Installation) -> dict[str, str]:

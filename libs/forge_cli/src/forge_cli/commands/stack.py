@@ -22,6 +22,7 @@ FOR_PEOPLE = {
     "collector": "capture: point your tools here, at /v1",
     "registry": "decisions: REST and run history",
     "engine": "serves the models",
+    "door": "TLS for other machines: `forge keys add NAME` says how they join",
 }
 
 
@@ -32,11 +33,20 @@ def up(
         str | None,
         typer.Option(help="0.0.0.0 listens for other machines, too; keys are then required."),
     ] = None,
+    tls: Annotated[
+        bool,
+        typer.Option(
+            "--tls",
+            help="Let other machines in, over TLS only, with a CA and certificates that are made here.",
+        ),
+    ] = False,
     json_: JsonFlag = False,
 ) -> None:
     """Start everything that is missing on this machine."""
     if bind is not None:
         os.environ["FORGE_BIND"] = bind
+    if tls:
+        os.environ["FORGE_TLS"] = "1"
     here = Installation.find()
     _ = here.bind
     with Live(console=err, transient=True, refresh_per_second=8) as live:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import platform
 import subprocess
@@ -14,10 +15,11 @@ from pathlib import Path
 
 import httpx2
 
-from forge_cli.installation import LOOPBACK, Installation
+from forge_cli.installation import EVERYWHERE, LOOPBACK, Installation
+from forge_cli.stack.certificates import Certificates, own_host, own_names
 from forge_common.local.account import state_folder
 from forge_common.local.postgres import Postgres
-from forge_common.local.process import ServerDidNotStart, spawn, tail
+from forge_common.local.process import ServerDidNotStart, listens, spawn, tail
 from forge_common.local.redis import Redis
 
 Process = subprocess.Popen[bytes]
@@ -64,18 +66,20 @@ def plan(here: Installation) -> Plan:
         "FORGE_REGISTRY_URL": here.url("registry"),
         "FORGE_COLLECTOR_URL": here.url("collector"),
         "FORGE_GATEWAY_URL": here.url("gateway"),
-        "FORGE_GATEWAY_BIND": here.bind,
-        "FORGE_COLLECTOR_HOST": here.bind,
-        "FORGE_REGISTRY_HOST": here.bind,
+        "FORGE_GATEWAY_BIND": here.listens_on,
+        "FORGE_COLLECTOR_HOST": here.listens_on,
+        "FORGE_REGISTRY_HOST": here.listens_on,
         "PYTHONUNBUFFERED": "1",
     }
-    if here.bind != LOOPBACK:
+    if here.is_tls or here.bind != LOOPBACK:
         # Other than loopback the gateway answers only with keys.
         made.env.setdefault("FORGE_API_KEYS", here.key)
     _postgres(made, here)
     _redis(made, here)
     _engine(made, here)
     _services(made, here)
+    if here.is_tls:
+        _door(made, here)
     _workers(made, here)
     return made
 
@@ -101,9 +105,9 @@ def _redis(made: Plan, here: Installation) -> None:
         return
     log, port, password = here.logs / "redis.log", here.port("redis"), here.secret("redis")
     server = Redis.at(state_folder(here.home, "redis"), port=port, password=password, log=log)
-    server.bind = here.bind
+    server.bind = here.listens_on
     made.env["FORGE_BROKER_URL"] = server.url()
-    made.parts.append(Part("redis", server.spawn, log, server.answers, address=f"{here.bind}:{port}"))
+    made.parts.append(Part("redis", server.spawn, log, server.answers, address=f"{here.listens_on}:{port}"))
 
 
 def _engine(made: Plan, here: Installation) -> None:
@@ -133,7 +137,29 @@ def _services(made: Plan, here: Installation) -> None:
         part = _python(
             made, here, name, f"forge_{name}", health=url, after=after, migrate=name == "collector"
         )
-        made.parts.append(replace(part, address=f"http://{here.bind}:{here.port(name)}"))
+        made.parts.append(replace(part, address=f"http://{here.listens_on}:{here.port(name)}"))
+
+
+def _door(made: Plan, here: Installation) -> None:
+    """TLS for other machines, in front of what runs here. What others run has its own."""
+    certificates = Certificates(here.certificates)
+    certificates.ensure(own_names())
+    inside = {part.name for part in made.parts}
+    behind = [name for name in ("gateway", "collector", "registry", "redis") if name in inside]
+    ports = {here.port(f"{name}_tls"): here.port(name) for name in behind}
+    door = {"host": EVERYWHERE, "certificate": str(certificates.server), "ports": ports}
+    made.env |= {
+        "FORGE_DOOR": json.dumps(door),
+        "FORGE_REGISTRY_TLS_CA": str(certificates.ca),
+        # Others than this machine reach the collector: its traffic needs a key, too.
+        "FORGE_COLLECTOR_REQUIRE_KEY": "true",
+    }
+    if "redis" in inside:
+        password, port = here.secret("redis"), here.port("redis_tls")
+        made.env["FORGE_REGISTRY_TLS_BROKER_URL"] = f"rediss://:{password}@127.0.0.1:{port}/0"
+    part = _python(made, here, "door", "forge_cli.stack.door")
+    shown = f"https://{own_host()}:{here.port('registry_tls')}"
+    made.parts.append(replace(part, answers=lambda: all(listens(port) for port in ports), address=shown))
 
 
 def _workers(made: Plan, here: Installation) -> None:

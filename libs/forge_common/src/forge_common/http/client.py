@@ -5,14 +5,19 @@ from __future__ import annotations
 import httpx2
 
 from forge_common.errors import DependencyDown, RemoteProblem
+from forge_common.http.trust import tls_context
 
 
 def make_client(base_url: str, *, key: str | None = None, timeout_s: float = 30.0) -> httpx2.Client:
     """A client for one service; connect times out after 5 s, reads after `timeout_s`."""
     headers = {"authorization": f"Bearer {key}"} if key else {}
     timeout = httpx2.Timeout(timeout_s, connect=5.0)
+    verify = tls_context() if base_url.startswith("https:") else True
     return httpx2.Client(
-        base_url=base_url, headers=headers, timeout=timeout, transport=httpx2.HTTPTransport(retries=1)
+        base_url=base_url,
+        headers=headers,
+        timeout=timeout,
+        transport=httpx2.HTTPTransport(verify=verify, retries=1),
     )
 
 
@@ -32,6 +37,12 @@ def raise_for_problem(response: httpx2.Response) -> None:
 
 def unreachable(base_url: str, error: Exception) -> DependencyDown:
     """What a connection failure to `base_url` means to the caller."""
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return DependencyDown(
+            f"the certificate of {base_url} is not trusted here: {error}",
+            code="certificate_untrusted",
+            fix="set FORGE_CA_FILE to the PEM file of its CA, or name its fingerprint: forge worker … --ca sha256:…",
+        )
     return DependencyDown(
         f"{base_url} does not answer ({type(error).__name__}: {error})",
         code="service_unreachable",

@@ -152,6 +152,20 @@ class RegistryClient:
         params = {"wait_s": wait_s} | ({} if after is None else {"after": after})
         return self._one("GET", "/v1/pointers", Pointers, params=params, timeout=wait_s + 10)
 
+    # Keys
+
+    def keys(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self._call("GET", "/v1/keys").json()
+        return found
+
+    def make_key(self, name: str, scope: str) -> dict[str, Any]:
+        """With the key itself under `key`, which is shown this once."""
+        made: dict[str, Any] = self._call("POST", "/v1/keys", json={"name": name, "scope": scope}).json()
+        return made
+
+    def revoke_key(self, key: str) -> None:
+        self._call("DELETE", f"/v1/keys/{key}")
+
     # Plumbing
 
     def _call(self, method: str, path: str, body: BaseModel | None = None, **more: Any) -> httpx2.Response:

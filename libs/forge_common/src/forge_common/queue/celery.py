@@ -5,7 +5,11 @@ Messages are doorbells: JSON text, acknowledged early, no results. What must not
 
 from __future__ import annotations
 
+import ssl
+
 from celery import Celery
+
+from forge_common.http.trust import ca_file
 
 # Early acknowledgement makes redelivery rare; an hour is Redis's default and longer than any doorbell waits unseen.
 VISIBILITY_S = 3600
@@ -35,4 +39,13 @@ def make_celery(name: str, broker_url: str) -> Celery:
         visibility_timeout=VISIBILITY_S,
         task_publish_retry=False,
     )
+    if broker_url.startswith("rediss:"):
+        app.conf.broker_use_ssl = _checked()
     return app
+
+
+def _checked() -> dict[str, object]:
+    """How redis-py speaks TLS: the certificate and the name in it must be right, by the system's CAs or FORGE_CA_FILE's."""
+    checks: dict[str, object] = {"ssl_cert_reqs": ssl.CERT_REQUIRED, "ssl_check_hostname": True}
+    own = ca_file()
+    return checks | ({"ssl_ca_certs": own} if own else {})
