@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+
+# Before mlx is loaded: short trainings would spend most of their time compiling C++.
+os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MLX_DISABLE_COMPILE": "1"}
 
 from forge_common import nano
 from forge_common.artifacts import ArtifactClient
@@ -27,7 +31,7 @@ from forge_common.queue.stage import Beat
 from forge_common.testing.artifact_server import serve_artifacts
 from forge_common.testing.tiny_model import write_tiny_model
 from forge_common.weights import stages
-from forge_trainer_mlx.jobs import Device
+from forge_trainer_mlx.jobs import Device, TrainJob
 from forge_trainer_mlx.settings import Settings
 from forge_trainer_mlx.worker import make_bench
 
@@ -162,6 +166,79 @@ def make_domain() -> Callable[..., DomainDocument]:
             base_model="nano",
             model_prefix="nano",
             training=TrainingRules.model_validate(rules | training),
+        )
+
+    return make
+
+
+QUICK = {
+    "rank": 8,
+    "alpha": 16,
+    "epochs": 2,
+    "batch_size": 8,
+    "learning_rate": 5e-3,
+    "warmup_steps": 2,
+    "evaluate_every": 4,
+    "max_seq_length": 256,
+}
+
+
+class Silent:
+    """Hears progress and keeps it."""
+
+    def __init__(self) -> None:
+        self.heard: list[Progress] = []
+
+    def progress(self, progress: Progress) -> None:
+        self.heard.append(progress)
+
+
+@pytest.fixture
+def report() -> Silent:
+    return Silent()
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+def make_rows(pairs: Iterable[tuple[str, str]], name: str = "e") -> str:
+    rows = [
+        {
+            "messages": [{"role": "user", "content": question}, {"role": "assistant", "content": answer}],
+            "source": f"{name}{number}",
+        }
+        for number, (question, answer) in enumerate(pairs)
+    ]
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+@pytest.fixture
+def make_job(tmp_path: Path, tiny: Path) -> Callable[..., TrainJob]:
+    """A job on the tiny model: repeat a number, which it can learn."""
+
+    def make(
+        train: Sequence[tuple[str, str]] | None = None,
+        valid: Sequence[tuple[str, str]] | None = None,
+        *,
+        base: Path | None = None,
+        workdir: str = "run",
+        **rules: object,
+    ) -> TrainJob:
+        pairs = [(f"say {i}", f"{i} it is") for i in range(40)]
+        (tmp_path / "train.jsonl").write_text(make_rows(pairs[:32] if train is None else train))
+        (tmp_path / "valid.jsonl").write_text(make_rows(pairs[32:] if valid is None else valid))
+        return TrainJob(
+            base=str(base or tiny),
+            base_name="tiny",
+            train=str(tmp_path / "train.jsonl"),
+            valid=str(tmp_path / "valid.jsonl"),
+            system_prompt="",
+            rules=TrainingRules.model_validate(QUICK | rules),
+            workdir=str(tmp_path / workdir),
+            max_tokens_at_once=4096,
+            memory_share=0.9,
         )
 
     return make

@@ -35,6 +35,8 @@ class ChildDied(ForgeError):
     """The process ended without a result: killed, out of memory, or crashed below Python."""
 
     retryable = True
+    signal: signal.Signals | None = None
+    """What killed it, if anything did."""
 
 
 class ChildFailed(ForgeError):
@@ -99,10 +101,13 @@ def _relay(replies: IO[str], beat: Beat) -> dict[str, Any] | None:
 
 def _outcome(ending: dict[str, Any] | None, status: int, module: str) -> dict[str, JsonValue]:
     if ending is None:
-        how = f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
-        raise ChildDied(
+        killer = signal.Signals(-status) if status < 0 else None
+        how = f"signal {killer.name}" if killer else f"status {status}"
+        death = ChildDied(
             f"{module} ended with {how} and no result", fix="see the worker's log; is memory short?"
         )
+        death.signal = killer
+        raise death
     if ending["event"] == "error":
         error = ChildFailed(ending["message"], code=ending["code"], fix=ending.get("fix"))
         error.retryable = bool(ending.get("retryable"))
