@@ -6,12 +6,14 @@ An artifact is immutable and named by its sha256; a file appears under its name 
 from __future__ import annotations
 
 import contextlib
+import copy
 import fcntl
 import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,11 +21,14 @@ import httpx2
 from pydantic import BaseModel
 
 from forge_common.contracts.base import ArtifactRef, Bundle, BundleFile, Sha256
-from forge_common.errors import Invalid, NotFound
+from forge_common.errors import DependencyDown, Invalid, NotFound
 from forge_common.http.client import make_client, raise_for_problem, unreachable
+from forge_common.logging import get_logger
 
 M = TypeVar("M", bound=BaseModel)
 CHUNK = 1 << 20
+LONGEST_PAUSE_S = 5.0
+log = get_logger()
 
 
 class ArtifactMissing(NotFound):
@@ -111,10 +116,19 @@ def _without(chunks: Iterable[bytes], start: int) -> Iterator[bytes]:
 class ArtifactClient:
     """Artifacts of a registry over HTTP, with a local cache. Downloads resume and are verified before they are used."""
 
-    def __init__(self, base_url: str, key: str | None, cache: Path) -> None:
+    def __init__(self, base_url: str, key: str | None, cache: Path, *, patience_s: float = 0.0) -> None:
+        """For `patience_s` a registry that is down is waited for; what is still down then raises DependencyDown."""
         self.base_url = base_url.rstrip("/")
+        self._patience_s = patience_s
+        self._check: Callable[[], None] = lambda: None
         self._http = make_client(self.base_url, key=key, timeout_s=300.0)
         self._cache = ArtifactStore(cache)
+
+    def checking(self, check: Callable[[], None]) -> ArtifactClient:
+        """The same client, which calls `check` while it waits: what that raises ends the waiting."""
+        other = copy.copy(self)
+        other._check = check  # noqa: SLF001  our own class
+        return other
 
     def fetch(self, sha256: Sha256) -> Path:
         """The artifact as a local file, read-only by agreement. Raises ArtifactMissing."""
@@ -125,7 +139,7 @@ class ArtifactClient:
         # One download per artifact at a time, over all threads and processes; a killed one is resumed by the next.
         with _locked(partial.with_suffix(".lock")):
             if not self._cache.has(sha256):
-                self._download(sha256, partial)
+                self._patiently(lambda: self._download(sha256, partial))
                 try:
                     with partial.open("rb") as file:
                         self._cache.put(sha256, iter(lambda: file.read(CHUNK), b""))
@@ -140,15 +154,23 @@ class ArtifactClient:
     def push(self, path: Path, kind: str) -> ArtifactRef:
         """Upload a file; nothing is sent when the registry has it."""
         ref = ArtifactRef(sha256=sha256_of(path), size=path.stat().st_size, kind=kind)
-        if not self._has(ref.sha256):
-            with path.open("rb") as file:
-                self._request("PUT", ref.sha256, content=iter(lambda: file.read(CHUNK), b""))
+
+        def send() -> None:
+            if not self._has(ref.sha256):
+                with path.open("rb") as file:
+                    self._request("PUT", ref.sha256, content=iter(lambda: file.read(CHUNK), b""))
+
+        self._patiently(send)
         return ref
 
     def push_bytes(self, data: bytes, kind: str) -> ArtifactRef:
         ref = ref_of(data, kind)
-        if not self._has(ref.sha256):
-            self._request("PUT", ref.sha256, content=data)
+
+        def send() -> None:
+            if not self._has(ref.sha256):
+                self._request("PUT", ref.sha256, content=data)
+
+        self._patiently(send)
         return ref
 
     def push_bundle(self, folder: Path, kind: str) -> ArtifactRef:
@@ -171,6 +193,19 @@ class ArtifactClient:
 
     def read_json(self, sha256: Sha256, shape: type[M]) -> M:
         return shape.model_validate_json(self.fetch(sha256).read_bytes())
+
+    def _patiently(self, once: Callable[[], None]) -> None:
+        pause_s, until = 0.2, time.monotonic() + self._patience_s
+        while True:
+            try:
+                return once()
+            except DependencyDown as error:
+                if time.monotonic() + pause_s > until:
+                    raise
+                log.warning("registry.awaited", reason=str(error))
+            self._check()
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
     def _has(self, sha256: Sha256) -> bool:
         return self._request("HEAD", sha256, missing_ok=True).is_success

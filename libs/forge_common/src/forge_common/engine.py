@@ -157,6 +157,10 @@ class Engine:
         loaded = self._call("GET", "/api/ps")["models"] or []
         return [Tag(one["name"], one["digest"], one["size"]) for one in loaded]
 
+    def unload(self, name: str) -> None:
+        """Let the model go as soon as nobody uses it; the next question loads it again."""
+        self._call("POST", "/api/generate", {"model": name, "keep_alive": 0, "stream": False})
+
     def show(self, name: str) -> Shown:
         shown = self._call("POST", "/api/show", {"model": name})
         return Shown(

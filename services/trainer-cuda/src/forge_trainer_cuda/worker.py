@@ -5,11 +5,10 @@ from __future__ import annotations
 import sys
 from functools import partial
 
-from forge_common.artifacts import ArtifactClient
 from forge_common.contracts.tasks import TRAIN_CPU, TRAIN_CUDA
 from forge_common.errors import ForgeError
 from forge_common.logging import configure
-from forge_common.weights.stages import Bench, Child
+from forge_common.weights.stages import Bench, Child, artifact_client
 from forge_common.weights.worker import serve
 from forge_trainer_cuda.hardware import Device, choose, used_bytes
 from forge_trainer_cuda.settings import Settings
@@ -38,5 +37,5 @@ def make_bench(settings: Settings, device: Device) -> Bench:
         child=Child(CHILD, settings.workdir, {"device": device.kind}, settings.child_environment()),
         kind=device.kind,
         used=partial(used_bytes, device),
-        artifacts=ArtifactClient(settings.registry_url, settings.key_text, settings.workdir / "artifacts"),
+        artifacts=artifact_client(settings),
     )

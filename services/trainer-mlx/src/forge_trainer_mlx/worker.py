@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
+import psutil
 from pydantic import JsonValue
 
-from forge_common.artifacts import ArtifactClient
 from forge_common.contracts.base import Contract
 from forge_common.contracts.stages import Progress
 from forge_common.contracts.tasks import TRAIN_MLX
@@ -21,7 +21,7 @@ from forge_common.queue.child import ChildDied
 from forge_common.queue.stage import Beat
 from forge_common.weights.jobs import TrainJob
 from forge_common.weights.room import SHORTEST_ROW, OutOfMemory
-from forge_common.weights.stages import Bench, Child
+from forge_common.weights.stages import Bench, Child, artifact_client
 from forge_common.weights.worker import serve
 from forge_trainer_mlx.environment import child_environment
 from forge_trainer_mlx.jobs import Device, DeviceJob
@@ -112,8 +112,15 @@ def make_bench(settings: Settings, device: Device) -> Bench:
         libraries=LIBRARIES,
         child=make_child(settings),
         kind="mlx",
-        artifacts=ArtifactClient(settings.registry_url, settings.key_text, settings.workdir / "artifacts"),
+        used=used_bytes,
+        artifacts=artifact_client(settings),
     )
+
+
+def used_bytes() -> int:
+    """A Mac's memory is one for everybody."""
+    memory = psutil.virtual_memory()
+    return int(memory.total - memory.available)
 
 
 def make_child(settings: Settings) -> MlxChild:

@@ -92,7 +92,7 @@ def make_dataset(artifacts: ArtifactClient, tmp_path: Path) -> Callable[..., Art
 
 @pytest.fixture
 def bench(settings: Settings) -> stages.Bench:
-    return make_bench(settings, Device(label="a test's", memory_bytes=0))
+    return make_bench(settings, Device(label="a test's", memory_bytes=64 << 30))
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from pathlib import Path
 from forge_common.artifacts import ArtifactStore
 
 
-class _Handler(BaseHTTPRequestHandler):
+class ArtifactHandler(BaseHTTPRequestHandler):
     store: ArtifactStore
 
     def do_PUT(self) -> None:
@@ -52,7 +52,7 @@ class _Handler(BaseHTTPRequestHandler):
 @contextlib.contextmanager
 def serve_artifacts(root: Path) -> Iterator[str]:
     """A base URL on loopback whose `/v1/artifacts/{sha256}` is a store in `root`."""
-    handler = type("Handler", (_Handler,), {"store": ArtifactStore(root)})
+    handler = type("Handler", (ArtifactHandler,), {"store": ArtifactStore(root)})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

@@ -6,7 +6,7 @@ import platform
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -30,11 +30,12 @@ from forge_common.contracts.tasks import Doorbell, TaskSpec
 from forge_common.errors import Invalid
 from forge_common.logging import get_logger
 from forge_common.queue.child import run_child
-from forge_common.queue.stage import Beat
+from forge_common.queue.stage import DELIVERY_PATIENCE_S, Beat
 from forge_common.weights.base_model import base_config, resolve_base
-from forge_common.weights.estimate import Kind, check_memory, check_ram, shape_of
+from forge_common.weights.estimate import Kind, check_memory, check_ram, shape_of, training_need
 from forge_common.weights.export import Greedy, Prompt, export
 from forge_common.weights.jobs import GreedyJob, GreedyOutcome, TrainJob, TrainOutcome
+from forge_common.weights.serving import share_memory
 from forge_common.weights.settings import TrainerSettings
 
 log = get_logger()
@@ -86,7 +87,18 @@ class Bench:
         return folder
 
 
+def artifact_client(settings: TrainerSettings) -> ArtifactClient:
+    """As patient as the delivery: a training is not thrown away because the registry was down when it ended."""
+    return ArtifactClient(
+        settings.registry_url,
+        settings.key_text,
+        settings.workdir / "artifacts",
+        patience_s=DELIVERY_PATIENCE_S,
+    )
+
+
 def work(claim: StageClaim, beat: Beat, bench: Bench) -> TrainResult | ExportResult:
+    bench = replace(bench, artifacts=bench.artifacts.checking(beat.check))
     match claim.request:
         case TrainRequest():
             return _train(claim.request, claim.run_id, beat, bench)
@@ -97,7 +109,7 @@ def work(claim: StageClaim, beat: Beat, bench: Bench) -> TrainResult | ExportRes
 
 def _train(request: TrainRequest, run: RunId, beat: Beat, bench: Bench) -> TrainResult:
     rules, artifacts = request.domain.training, bench.artifacts
-    check_fits(request.base, rules, bench)
+    check_fits(request.base, rules, bench, beat)
     beat.progress(Progress(message="fetching dataset and base model"))
     manifest = artifacts.read_json(request.dataset, DatasetManifest)
     older = _older(request, artifacts, beat)
@@ -157,8 +169,11 @@ def _older(request: TrainRequest, artifacts: ArtifactClient, beat: Beat) -> Data
         return None
 
 
-def check_fits(base: BaseModelRef, rules: TrainingRules, bench: Bench) -> None:
-    """Before gigabytes are downloaded for nothing. Raises NotEnoughMemory."""
+def check_fits(base: BaseModelRef, rules: TrainingRules, bench: Bench, beat: Beat) -> None:
+    """Before gigabytes are downloaded for nothing; where memory is short, what the engine holds is asked for first.
+
+    Raises NotEnoughMemory.
+    """
     config = base_config(base, bench.artifacts)
     shape = shape_of(config) if config else None
     if shape is None:
@@ -166,8 +181,18 @@ def check_fits(base: BaseModelRef, rules: TrainingRules, bench: Bench) -> None:
     total = bench.memory_bytes
     if rules.max_memory_gb is not None:
         total = min(total, int(rules.max_memory_gb * 2**30))
-    free = min(bench.memory_bytes - (bench.used() or 0), total)
-    check_memory(base.name, shape, rules, bench.kind, free=free, total=total)
+
+    def free() -> int:
+        return min(bench.memory_bytes - (bench.used() or 0), total)
+
+    # A training of the usual pace, but no more than the run's budget allows.
+    comfortable = training_need(shape, rules, bench.kind, tokens=bench.settings.max_tokens_at_once).total
+    share_memory(
+        bench.settings.engine_url,
+        lambda: free() >= min(comfortable, total),
+        lambda message: beat.progress(Progress(message=message)),
+    )
+    check_memory(base.name, shape, rules, bench.kind, free=free(), total=total)
     check_ram(base.name, shape, bench.kind, psutil.virtual_memory().available)
 
 
