@@ -157,6 +157,8 @@ def main() -> int:
     found["ten unchanged in a row: at least one"] = promoted_once(10, draws // 10)
     _show(found, draws, time.process_time() - began, as_json=arguments.json)
     is_right = found[UNCHANGED.name] <= MAX_FALSE and found[BETTER.name] >= MIN_POWER
+    if not arguments.json:
+        print(f"floors: {'met' if is_right else 'MISSED'}")
     return 0 if is_right else 1
 
 
@@ -168,7 +170,7 @@ def _show(found: dict[str, float], draws: int, cpu_s: float, *, as_json: bool) -
     print(f"  {'candidate':<52}{'promoted':>9}")
     for name, share in found.items():
         print(f"  {name:<52}{share:>9.1%}{_floor(name)}")
-    print(f"\n  {cpu_s:.1f} s of CPU\n")
+    print(f"\n  {cpu_s:.1f} s of CPU")
 
 
 def _floor(name: str) -> str:
