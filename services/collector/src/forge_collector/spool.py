@@ -39,6 +39,8 @@ _TIGHT_SEGMENT = 256 << 10
 # A disk that fails every fsync gets a new file so often, not one for every group.
 _NEW_FILE_S = 1.0
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
+# Why a frame is not taken; draining helps against these two.
+_FULL, _DISK_FULL = "spool_full", "disk_full"
 
 
 class SpoolInUse(Conflict):
@@ -96,6 +98,11 @@ class Spool:
         return self.reserve.is_touched or self.refusing is not None
 
     @property
+    def draining_helps(self) -> bool:
+        """Whether there is something to give back, and room is what is missing."""
+        return self.bytes_on_disk > 0 and self.refusing in (None, _FULL, _DISK_FULL)
+
+    @property
     def oldest_at(self) -> float | None:
         """When the oldest segment was begun, in seconds since 1970."""
         return next((number / 1e9 for number, _ in segments(self.folder)), None)
@@ -109,12 +116,12 @@ class Spool:
         if self.bytes_on_disk + len(frame) > self.limit_bytes:
             self.recycle()
             if self.bytes_on_disk + len(frame) > self.limit_bytes:
-                return self._refuse("spool_full", len(payloads) if is_last_try else 0)
+                return self._refuse(_FULL, len(payloads) if is_last_try else 0)
         try:
             self._write_somehow(frame)
         except OSError as error:
             name = errno.errorcode.get(error.errno or 0, "unknown")
-            reason = "disk_full" if error.errno in _NO_SPACE else f"write_failed_{name}"
+            reason = _DISK_FULL if error.errno in _NO_SPACE else f"write_failed_{name}"
             return self._refuse(reason, len(payloads) if is_last_try else 0)
         self.refusing = None
         self.stats.appended += len(payloads)

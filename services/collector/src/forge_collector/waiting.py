@@ -43,6 +43,10 @@ class WaitingRoom:
         if is_kept or not may_wait:
             settle(is_kept)
             return None
+        if not self._spool.draining_helps:
+            # Once more at most: after a failed write that is another file.
+            settle(self._spool.append(document))
+            return None
         loop = asyncio.get_running_loop()
         if not self._waiting:
             loop.call_later(RETRY_S, self._retry)
@@ -56,10 +60,13 @@ class WaitingRoom:
         if self._waiting:
             await asyncio.wait([waiting.held for waiting in self._waiting])
 
+    def _gets_room(self) -> bool:
+        return self._is_emptying() and self._spool.draining_helps
+
     def _retry(self) -> None:
         while self._waiting:
             first = self._waiting[0]
-            is_last_try = time.monotonic() >= first.until or not self._is_emptying()
+            is_last_try = time.monotonic() >= first.until or not self._gets_room()
             is_kept = self._spool.append(first.document, is_last_try=is_last_try)
             if not is_kept and not is_last_try:
                 asyncio.get_running_loop().call_later(RETRY_S, self._retry)

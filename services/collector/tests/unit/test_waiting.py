@@ -1,8 +1,11 @@
 """What the spool has no room for waits a moment, while the drainer makes some; otherwise it is dropped and counted at once."""
 
 import asyncio
+import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -91,3 +94,34 @@ async def test_memory_is_no_second_spool(spool: Spool, monkeypatch: pytest.Monke
     assert first is not None
     await asyncio.wait_for(first, 5)
     assert kept == [False, True]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("size", [LIMIT - (1 << 10), LIMIT + 1])
+async def test_where_nothing_lies_to_be_drained_nobody_waits_for_it(spool: Spool, size: int) -> None:
+    spool.release(spool.end)
+    kept: list[bool] = []
+
+    assert WaitingRoom(spool, lambda: True).append(bytes(size), kept.append) is None
+
+    assert kept == [size < LIMIT]
+
+
+@pytest.mark.anyio
+async def test_a_disk_that_fails_is_tried_once_more_and_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spool = Spool(tmp_path, limit_bytes=LIMIT, segment_bytes=LIMIT, fsync_s=0.001)
+    spool.append(FRAME)
+    kept: list[bool] = []
+
+    def broken(*_: Any) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr("forge_collector.spool.os.write", broken)
+
+    assert WaitingRoom(spool, lambda: True).append(FRAME, kept.append) is None
+
+    assert kept == [False]
+    assert spool.stats.dropped == {"write_failed_EIO": 1}
+    spool.close()
