@@ -45,7 +45,7 @@ def test_the_loss_table_in_small(what: str, said: str, drops: range) -> None:
         [sys.executable, str(BENCH), "--quick", "--json", "--only", what],
         capture_output=True,
         text=True,
-        timeout=400,
+        timeout=1200,
         check=False,
     )
     assert made.returncode == 0, made.stdout + made.stderr

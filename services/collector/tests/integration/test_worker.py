@@ -43,10 +43,10 @@ def test_a_doorbell_is_answered_with_a_dataset_and_then_with_a_reason(
 
     with stopping(worker):
         Producer(redis_url).ring(PREPARE, Doorbell(stage_id=StageId("stage_1")))
-        done = registry.deliveries.get(timeout=120)
+        done = registry.deliveries.get(timeout=300)
         registry.claim = claim(min_examples=2000)
         Producer(redis_url).ring(PREPARE, Doorbell(stage_id=StageId("stage_1")))
-        failed = registry.deliveries.get(timeout=60)
+        failed = registry.deliveries.get(timeout=240)
 
     assert registry.hellos[0]["queues"] == ["collector"]
     assert done["token"] == 7

@@ -200,7 +200,11 @@ def domains(registry: Any) -> Iterator[None]:
     registry.domains.pop("coding", None)
 
 
-def until(true: Callable[[], Any], timeout_s: float = 60.0) -> Any:
+# On a busy machine a worker's start alone takes a minute. Less than a call's lease, which would do what was not done.
+PATIENCE_S = 180.0
+
+
+def until(true: Callable[[], Any], timeout_s: float = PATIENCE_S) -> Any:
     """What `true` returns once it is true."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:

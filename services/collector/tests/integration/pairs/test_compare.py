@@ -89,11 +89,11 @@ def test_whoever_leaves_stops_both_models_and_nothing_is_stored(
     with httpx2.stream(
         "POST", f"{comparer.url}/forge/v1/compare", json={"prompt": "a b c d"}, headers=KEY, timeout=60
     ):
-        assert gateway.hanging.wait(30)
-        assert cloud.hanging.wait(30)
+        assert gateway.hanging.wait(120)
+        assert cloud.hanging.wait(120)
 
-    assert gateway.gone.wait(10)
-    assert cloud.gone.wait(10)
+    assert gateway.gone.wait(30)
+    assert cloud.gone.wait(30)
     comparer.drain()
     assert comparer.stored() == []
 
