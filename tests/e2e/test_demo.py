@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from openai import OpenAI
 
+from forge_common import nano
 from forge_common.artifacts import ArtifactClient
 from forge_common.contracts.base import RunId
 from forge_common.contracts.dataset import DatasetManifest, DatasetRow
@@ -16,9 +17,13 @@ from forge_common.contracts.runs import RunKind, RunRequest, RunState
 from forge_common.contracts.scorecard import Verdict
 from forge_common.errors import RemoteProblem
 from forge_common.nano.tasks import held_out_tasks
+from forge_common.weights.adapter import read_adapter
+from forge_common.weights.checkpoint import Checkpoint
+from forge_engine import verify
 
 pytestmark = pytest.mark.e2e
 ROOT = Path(__file__).parents[2]
+ASKED = "Write a Python function calc_stage(values) that returns the sum of the numbers in values."
 
 
 def promoted_run(forge):
@@ -170,10 +175,31 @@ def test_a_benchmark_that_cannot_tell_right_from_wrong_is_refused_when_it_is_giv
     assert "nano" not in others
 
 
-def test_the_promoted_model_answers_through_the_openai_sdk(shown):
-    prompt = "Write a Python function calc_stage(values) that returns the sum of the numbers in values."
+def test_a_version_is_exported_as_a_folder_that_others_can_load(shown, tmp_path):
+    adapter, fused, gguf = (tmp_path / name for name in ("adapter", "fused", "gguf"))
 
-    whole, streamed = ask(shown, prompt), ask(shown, prompt, stream=True)
+    shown.json("model", "export", "--version", "1", "--out", str(adapter))
+    shown.json("model", "export", "--version", "1", "--fused", "--out", str(fused))
+    made = shown.json("model", "export", "--version", "1", "--fused", "--quant", "q4_k_m", "--out", str(gguf))
+    again = shown.run("model", "export", "--version", "1", "--out", str(adapter), check=False)
+
+    base, merged = Checkpoint(nano.base_dir()), Checkpoint(fused)
+    changed = read_adapter(adapter).pairs
+    assert merged.names() == base.names()
+    assert all((name in changed) == (merged.tensor(name) != base.tensor(name)).any() for name in base.names())
+    assert made["files"][-1] == "tokenizer_config.json"
+    (file,) = gguf.glob("*.gguf")
+    (answer,) = verify.greedy(file, [[{"role": "user", "content": ASKED}]])
+    assert "def calc_stage(values)" in answer.text
+    card = (adapter / "README.md").read_text()
+    assert "license: apache-2.0" in card
+    assert "| proxy | nano-teacher |" in card
+    assert "engie-nano:v1 is better than engie-nano:v0" in card
+    assert (again.returncode, "exists already" in again.stderr) == (2, True)
+
+
+def test_the_promoted_model_answers_through_the_openai_sdk(shown):
+    whole, streamed = ask(shown, ASKED), ask(shown, ASKED, stream=True)
 
     assert "def calc_stage(values)" in whole
     assert streamed == whole

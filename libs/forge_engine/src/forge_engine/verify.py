@@ -61,15 +61,36 @@ def greedy(
         return [_continue(client, messages, max_tokens) for messages in prompts]
 
 
+def prompt_tokens(
+    gguf: Path,
+    prompts: Sequence[Sequence[Message | Mapping[str, Any]]],
+    *,
+    tools: Sequence[Mapping[str, Any]] | None = None,
+    timeout_s: float = 600.0,
+) -> list[tuple[int, ...]]:
+    """What llama.cpp would answer to, without answering: each conversation, and the tools that it offers."""
+    with _server(gguf, None, 512, timeout_s) as client:
+        return [tuple(_prompt(client, messages, tools)) for messages in prompts]
+
+
+def _prompt(
+    client: httpx2.Client,
+    messages: Sequence[Message | Mapping[str, Any]],
+    tools: Sequence[Mapping[str, Any]] | None = None,
+) -> list[int]:
+    body: dict[str, Any] = {"messages": [_plain(message) for message in messages]}
+    if tools:
+        body["tools"] = [dict(tool) for tool in tools]
+    rendered = _post(client, "/apply-template", body)["prompt"]
+    found = _post(client, "/tokenize", {"content": rendered, "add_special": True, "parse_special": True})
+    tokens: list[int] = found["tokens"]
+    return tokens
+
+
 def _continue(
     client: httpx2.Client, messages: Sequence[Message | Mapping[str, Any]], max_tokens: int
 ) -> Continuation:
-    rendered = _post(client, "/apply-template", {"messages": [_plain(message) for message in messages]})
-    tokens = _post(
-        client,
-        "/tokenize",
-        {"content": rendered["prompt"], "add_special": True, "parse_special": True},
-    )["tokens"]
+    tokens = _prompt(client, messages)
     answer = _post(
         client,
         "/completion",

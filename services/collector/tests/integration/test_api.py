@@ -143,6 +143,7 @@ def test_a_dataset_is_built_from_what_was_captured_and_is_the_same_every_time(
     assert manifest.seen == 61
     assert {c.reason: c.rows for c in manifest.dropped} == {"benchmark_exact": 1, "incomplete": 1}
     assert manifest.train_rows + manifest.valid_rows == 59
+    assert [(one.origin, one.rows) for one in manifest.sources] == [("ingest", 59)]
     rows = read_rows(registry, manifest.train.sha256)
     assert len(rows) == manifest.train_rows
     assert [row.source for row in rows] == sorted(row.source for row in rows)

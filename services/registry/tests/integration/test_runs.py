@@ -44,6 +44,42 @@ def test_v0_is_live_as_soon_as_it_is_deployed(hand, registry):
     assert (claim.request.candidate, claim.request.incumbent) == ("engie-tiny:v1", "engie-tiny:v0")
 
 
+def test_a_versions_provenance_is_the_document_and_the_base_that_its_run_began_with(hand, registry):
+    hand.domain()
+    run = hand.train()
+    hand.domain(system_prompt="Be verbose.", base_model="forge/other")
+
+    found = registry.provenance("tiny", 1)
+
+    assert (found.version.number, found.version.run_id) == (1, run.id)
+    assert (found.document.system_prompt, found.base.name) == ("Be brief.", "forge/tiny")
+    assert found.adapter_gguf is not None
+    assert registry.provenance("tiny", 0).version.adapter is None
+    with pytest.raises(RemoteProblem, match="v9"):
+        registry.provenance("tiny", 9)
+
+
+def test_a_base_that_was_written_as_another_quantisation_is_asked_for_again(hand):
+    hand.domain(deploy={"quant": "q4_k_m", "without_quantiser": "q8_0"})
+    run = hand.start()
+    hand.until(run, StageKind.EXPORT)
+    claim = hand.claim(run)
+    result = hand.result(run, claim, Verdict.PROMOTE)
+    hand.deliver(claim, result.model_copy(update={"quant": "q8_0"}))
+    hand.finish(run)
+
+    def next_base():
+        following = hand.start()
+        hand.until(following, StageKind.EXPORT)
+        given = hand.claim(following).request.base_gguf
+        hand.finish(following)
+        return given
+
+    assert next_base() is None
+    hand.domain(deploy={"quant": "q8_0"})
+    assert next_base() == result.base_gguf
+
+
 @pytest.mark.parametrize("verdict", [Verdict.KEEP, Verdict.INCONCLUSIVE, Verdict.INSUFFICIENT_DATA])
 def test_any_other_verdict_than_promote_keeps_the_live_version(hand, registry, verdict):
     hand.domain()

@@ -11,7 +11,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from forge_common import nano
 from forge_common.contracts.domain import TrainingRules
 from forge_common.contracts.exchange import Message
-from forge_common.testing.tiny_model import write_tiny_model
+from forge_common.testing.tiny_model import TEMPLATE, write_tiny_model
 from forge_common.weights.adapter import Adapter, Pair, merge, write_adapter_folder
 from forge_common.weights.checkpoint import Checkpoint
 from forge_common.weights.gguf_writer import write_adapter, write_base
@@ -59,6 +59,48 @@ def test_rows_are_the_same_with_either_tokenizer():
     ours, theirs = ChatTokenizer(nano.base_dir()), AutoTokenizer.from_pretrained(nano.base_dir())
 
     assert encode_row(CHATS[2], ours) == encode_row(CHATS[2], theirs)
+
+
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": "look",
+        "description": 'Looks é <up> & "down"',
+        "parameters": {
+            "type": "object",
+            "properties": {
+                "at": {"type": "string", "enum": ["x", "y"]},
+                "n": {"type": "number", "minimum": 0.5},
+            },
+            "required": ["at"],
+        },
+    },
+}
+# Qwen2.5's way of offering tools, written for this test.
+OFFER = """{%- if tools %}
+    {{- '<|im_start|>system\\n# Tools\\n\\n<tools>' }}
+    {%- for tool in tools %}{{- '\\n' }}{{- tool | tojson }}{%- endfor %}
+    {{- '\\n</tools><|im_end|>\\n' }}
+{%- endif %}
+"""
+
+
+@pytest.mark.parametrize("tools", [None, [TOOL]])
+def test_tools_and_calls_are_the_same_tokens_in_training_in_transformers_and_in_llama_cpp(tmp_path, tools):
+    base = write_tiny_model(tmp_path / "base")
+    (base / "chat_template.jinja").write_text(OFFER + TEMPLATE)
+    write_base(base, tmp_path / "base.gguf", quant="f16", name="tiny")
+    ours, theirs = ChatTokenizer(base), AutoTokenizer.from_pretrained(base)
+    chats = [chat for chat in CHATS if chat[-1].role == "user"] + [CHATS[2][:-1]]
+
+    served = verify.prompt_tokens(tmp_path / "base.gguf", chats, tools=tools)
+
+    for chat, found in zip(chats, served, strict=True):
+        plain = [as_chat(message) for message in chat]
+        trained = ours.encode(ours.apply_chat_template(plain, tools=tools, add_generation_prompt=True))
+        assert list(found) == trained
+        text = theirs.apply_chat_template(plain, tools=tools, tokenize=False, add_generation_prompt=True)
+        assert theirs.encode(text, add_special_tokens=False) == trained
 
 
 def make_adapter(folder, base, *, is_dora=False):

@@ -81,7 +81,7 @@ def write_tiny_model(
     )
     (folder / "chat_template.jinja").write_text(TEMPLATE, encoding="utf-8")
     random = np.random.default_rng(seed)
-    tensors = {name: _random(name, shape, random) for name, shape in _shapes(config)}
+    tensors = {name: _random(name, shape, random) for name, shape in tensor_shapes(config)}
     _mute(tensors, tokenizer)
     write_tensors(folder / "model.safetensors", tensors, dtype)
     return folder
@@ -140,7 +140,7 @@ def _config(family: Family, vocab_size: int, *, tied: bool) -> dict[str, Any]:
     } | ({"sliding_window": None} if family == "mistral" else {})
 
 
-def _shapes(config: dict[str, Any]) -> Iterator[tuple[str, tuple[int, ...]]]:
+def tensor_shapes(config: dict[str, Any]) -> Iterator[tuple[str, tuple[int, ...]]]:
     width, inner, head = config["hidden_size"], config["intermediate_size"], config["head_dim"]
     q, kv = config["num_attention_heads"] * head, config["num_key_value_heads"] * head
     yield "model.embed_tokens.weight", (config["vocab_size"], width)
