@@ -108,6 +108,31 @@ def test_v0_and_an_adapter_are_served_as_their_files_say(engine, folder):
     assert v0.digest != v1.digest
 
 
+@pytest.mark.parametrize("quant", ["f16", "q8_0", "q4_k_m"])
+def test_a_fused_version_is_one_file_and_is_served_as_it_says(engine, folder, quant):
+    fused = folder / f"fused-{quant}.gguf"
+    write_base(nano.base_dir(), fused, quant=quant, name="nano", adapter=folder / "adapter")
+    answers = verify.greedy(fused, PROMPTS, max_tokens=PROBE_TOKENS)
+    probes = tuple(
+        ParityProbe(messages=tuple(prompt), text=answer.text, tokens=answer.tokens)
+        for prompt, answer in zip(PROMPTS, answers, strict=True)
+    )
+    bases = [tag.name for tag in engine.tags() if tag.name.startswith("forge-base:")]
+    version = Deployable(
+        model=f"engie-fused:{quant}",
+        gguf=ref_to(fused),
+        parameters={"num_ctx": 512, "temperature": 0.0},
+        probes=probes,
+    )
+
+    (served,) = deployed(engine, folder, version)
+
+    assert served.probes_equal == len(PROMPTS)
+    assert [p.text for p in probes] != [p.text for p in reference(folder, adapter=False)]
+    # Nothing is shared with other versions: that is what fused costs.
+    assert [tag.name for tag in engine.tags() if tag.name.startswith("forge-base:")] == bases
+
+
 def test_a_version_whose_adapter_is_missing_is_refused(engine, folder):
     tuned = reference(folder, adapter=True)
 
