@@ -11,7 +11,9 @@ from typing import Any
 import mlx.core as mx
 import numpy as np
 from mlx import nn
-from mlx.utils import tree_flatten
+from mlx.utils import tree_flatten, tree_unflatten
+from mlx_lm.tuner.dora import DoRALinear
+from mlx_lm.tuner.lora import LoRALinear
 from mlx_lm.tuner.trainer import grad_checkpoint
 from mlx_lm.tuner.utils import linear_to_lora_layers
 from mlx_lm.utils import load_model, quantize_model
@@ -59,7 +61,7 @@ def prepare_device(memory_share: float) -> str:
 
 
 def load_trainable(base: Path, rules: TrainingRules) -> nn.Module:
-    """The frozen base with a fresh LoRA whose initial weights `rules.seed` fixes; 4-bit for `qlora`."""
+    """The frozen base with a fresh adapter whose initial weights `rules.seed` fixes; 4-bit for `qlora`."""
     model, config = load_model(base, lazy=True, model_config=rope_settings(model_config(base)))
     _widen(model, keep_bfloat16=mx.default_device() == mx.gpu)
     if rules.method == "qlora":
@@ -73,6 +75,7 @@ def load_trainable(base: Path, rules: TrainingRules) -> nn.Module:
         len(layers or model.layers),
         rank=rules.rank,
         scale=rules.alpha / rules.rank,
+        is_dora=rules.method == "dora",
     )
     mx.eval(model.parameters())
     return model
@@ -80,7 +83,7 @@ def load_trainable(base: Path, rules: TrainingRules) -> nn.Module:
 
 def go_on_from(model: nn.Module, folder: Path, rules: TrainingRules) -> None:
     """Put a trained adapter's weights in the place of the fresh ones. Raises AdapterInvalid when it has another shape."""
-    halves = _halves(read_adapter(folder))
+    halves = _by_mlxs_name(read_adapter(folder))
     if {name: tuple(half.shape) for name, half in halves.items()} != {
         name: tuple(fresh.shape) for name, fresh in trained_weights(model).items()
     }:
@@ -137,10 +140,17 @@ def last_logits(model: nn.Module, tokens: mx.array, places: mx.array) -> mx.arra
 
 def load_adapter(model: nn.Module, adapter: Adapter) -> None:
     """Put a trained adapter on a bare base. Raises AdapterInvalid when it belongs to another one."""
-    halves = _halves(adapter)
+    halves = _by_mlxs_name(adapter)
     blocks = {int(name.split(".")[2]) for name in adapter.pairs}
     targets = {name.split(".")[-2] for name in adapter.pairs}
-    _adapt(model, targets, len(model.layers) - min(blocks), rank=adapter.rank, scale=adapter.scale)
+    _adapt(
+        model,
+        targets,
+        len(model.layers) - min(blocks),
+        rank=adapter.rank,
+        scale=adapter.scale,
+        is_dora=adapter.is_dora,
+    )
     there = {name: tuple(values.shape) for name, values in trained_weights(model).items()}
     strangers = [name for name, values in halves.items() if there.get(name) != tuple(values.shape)]
     if strangers:
@@ -153,7 +163,7 @@ def load_adapter(model: nn.Module, adapter: Adapter) -> None:
 
 
 def trained_weights(model: nn.Module) -> dict[str, mx.array]:
-    """The LoRA halves by mlx's name: `….lora_a` (in, rank) and `….lora_b` (rank, out)."""
+    """By mlx's name: `….lora_a` (in, rank), `….lora_b` (rank, out) and, DoRA's magnitude, `….m` (out,)."""
     return dict(tree_flatten(model.trainable_parameters()))
 
 
@@ -162,7 +172,9 @@ def to_peft(weights: Mapping[str, mx.array], rules: TrainingRules) -> Adapter:
     modules = sorted({name.rpartition(".")[0] for name in weights})
     pairs = {
         f"{module}.weight": Pair(
-            a=np.array(weights[f"{module}.lora_a"]).T, b=np.array(weights[f"{module}.lora_b"]).T
+            a=np.array(weights[f"{module}.lora_a"]).T,
+            b=np.array(weights[f"{module}.lora_b"]).T,
+            magnitude=np.array(weights[f"{module}.m"]) if f"{module}.m" in weights else None,
         )
         for module in modules
     }
@@ -187,23 +199,36 @@ def padded(rows: Sequence[TokenRow]) -> tuple[mx.array, mx.array, mx.array]:
     return mx.array(tokens[:, :-1]), mx.array(places), mx.array(tokens[:, 1:].reshape(-1)[places])
 
 
-def _adapt(model: nn.Module, targets: Collection[str], layers: int, *, rank: int, scale: float) -> None:
+def remove_adapter(model: nn.Module) -> None:
+    """Leave the bare base. mlx-lm's own function leaves DoRA where it is."""
+    bare = [
+        (name, one.linear) for name, one in model.named_modules() if isinstance(one, (LoRALinear, DoRALinear))
+    ]
+    model.update_modules(tree_unflatten(bare))
+
+
+def _adapt(
+    model: nn.Module, targets: Collection[str], layers: int, *, rank: int, scale: float, is_dora: bool
+) -> None:
     """Put a fresh adapter on the named maps of the last `layers` blocks."""
     keys = {
         path
         for path, module in model.layers[0].named_modules()
         if isinstance(module, (nn.Linear, nn.QuantizedLinear)) and path.rpartition(".")[2] in targets
     }
-    linear_to_lora_layers(model, layers, {"rank": rank, "scale": scale, "dropout": 0.0, "keys": keys})
+    settings = {"rank": rank, "scale": scale, "dropout": 0.0, "keys": keys}
+    linear_to_lora_layers(model, layers, settings, use_dora=is_dora)
 
 
-def _halves(adapter: Adapter) -> dict[str, mx.array]:
-    """By mlx's name; both turned."""
-    return {
-        f"{name.removesuffix('.weight')}.lora_{half}": mx.array(values)
-        for name, pair in adapter.pairs.items()
-        for half, values in (("a", pair.a.T), ("b", pair.b.T))
-    }
+def _by_mlxs_name(adapter: Adapter) -> dict[str, mx.array]:
+    """Both halves turned."""
+    found: dict[str, mx.array] = {}
+    for name, pair in adapter.pairs.items():
+        module = name.removesuffix(".weight")
+        found |= {f"{module}.lora_a": mx.array(pair.a.T), f"{module}.lora_b": mx.array(pair.b.T)}
+        if pair.magnitude is not None:
+            found[f"{module}.m"] = mx.array(pair.magnitude)
+    return found
 
 
 def _memory_bytes() -> int:

@@ -9,7 +9,6 @@ import mlx.core as mx
 import numpy as np
 from mlx import nn
 from mlx_lm.models.cache import make_prompt_cache
-from mlx_lm.tuner.utils import remove_lora_layers
 
 from forge_common.contracts.exchange import Message
 from forge_common.weights.adapter import read_adapter
@@ -17,7 +16,7 @@ from forge_common.weights.jobs import Answer, GreedyOutcome
 from forge_common.weights.rows import as_chat
 from forge_common.weights.tokenizer import ChatTokenizer
 from forge_trainer_mlx.jobs import GreedyJob
-from forge_trainer_mlx.model import load_adapter, load_for_reading
+from forge_trainer_mlx.model import load_adapter, load_for_reading, remove_adapter
 
 
 def greedy(job: GreedyJob) -> GreedyOutcome:
@@ -28,7 +27,7 @@ def greedy(job: GreedyJob) -> GreedyOutcome:
         if adapter is not None:
             load_adapter(model, read_adapter(Path(adapter)))
         answers.append(tuple(_answer(model, tokenizer, prompt, job.max_tokens) for prompt in job.prompts))
-        remove_lora_layers(model)
+        remove_adapter(model)
     return GreedyOutcome(answers=tuple(answers))
 
 

@@ -30,8 +30,8 @@ class StopAt:
             raise Stopped
 
 
-@pytest.mark.parametrize("method", ["lora", "qlora"])
-@pytest.mark.parametrize("stop", [3, 5, 7])
+@pytest.mark.parametrize("method", ["lora", "qlora", "dora"])
+@pytest.mark.parametrize("stop", [3, 6])
 def test_a_stopped_training_goes_on_to_the_same_bits(make_job, report, stop, method):
     whole = train(make_job(workdir="whole", method=method), report)
     with pytest.raises(Stopped):
@@ -52,6 +52,14 @@ def test_a_finished_training_is_not_trained_again(make_job, report):
 
     assert report.heard == []
     assert (again.curve, again.adapter) == (first.curve, first.adapter)
+
+
+def test_dora_learns_magnitudes_beside_the_update(make_job, report):
+    outcome = train(make_job(method="dora", epochs=4), report)
+
+    adapter = read_adapter(Path(outcome.adapter))
+    assert adapter.is_dora
+    assert outcome.valid_loss < 0.9 * outcome.curve[0].train_loss
 
 
 def test_only_the_named_maps_get_an_adapter(make_job, report):

@@ -118,3 +118,28 @@ def test_logits_at_chosen_places_are_the_models_own(tmp_path, family, tied):
 
     everywhere = np.array(loaded(tokens))
     np.testing.assert_allclose(np.array(chosen), [everywhere[0, 1], everywhere[1, 2]], rtol=1e-5, atol=1e-5)
+
+
+def test_a_dora_adapter_scales_every_row_to_its_magnitude_and_leaves_the_base_as_it_was(tmp_path):
+    base = write_tiny_model(tmp_path)
+    random = np.random.default_rng(0)
+    pair = Pair(
+        a=random.normal(size=(2, 64)).astype(np.float32),
+        b=random.normal(size=(64, 2)).astype(np.float32),
+        magnitude=random.uniform(0.5, 2, 64).astype(np.float32),
+    )
+    loaded = model.load_for_reading(base)
+    x = random.normal(size=(1, 64)).astype(np.float32)
+    before, weight = (
+        np.array(loaded.layers[1].self_attn.o_proj(mx.array(x))),
+        np.array(loaded.layers[1].self_attn.o_proj.weight),
+    )
+
+    model.load_adapter(loaded, Adapter({"model.layers.1.self_attn.o_proj.weight": pair}, rank=2, alpha=6.0))
+
+    updated = weight + 3.0 * pair.b @ pair.a
+    expected = pair.magnitude[:, None] * updated / np.linalg.norm(updated, axis=1, keepdims=True)
+    after = np.array(loaded.layers[1].self_attn.o_proj(mx.array(x)))
+    np.testing.assert_allclose(after, x @ expected.T, rtol=1e-3, atol=1e-4)
+    model.remove_adapter(loaded)
+    assert np.array_equal(np.array(loaded.layers[1].self_attn.o_proj(mx.array(x))), before)

@@ -174,9 +174,7 @@ def _weight_bytes(shape: Shape, rules: TrainingRules, kind: Kind) -> int:
     if rules.method != "qlora":
         return shape.weights * word
     four_bit = FOUR_BIT_BYTES[kind]
-    # bitsandbytes leaves embeddings and the head as they are; mlx quantises them too.
-    if kind == "mlx":
-        return int(shape.weights * four_bit)
+    # Embeddings and the head stay as they are, by bitsandbytes' rules and by ours for mlx.
     return int(shape.block_weights * four_bit) + shape.embedding_weights * word
 
 
@@ -184,7 +182,7 @@ def _activation_bytes(shape: Shape, rules: TrainingRules, kind: Kind, tokens: in
     """One block's tensors, kept for every block unless they are computed again on the way back; then the logits in f32."""
     word = WORD_BYTES[kind]
     block = tokens * word * (8 * shape.hidden + 4 * shape.intermediate)
-    if rules.method == "qlora" and kind == "cuda":
+    if kind == "mlx" or (rules.method == "qlora" and kind == "cuda"):
         kept = block + shape.layers * tokens * shape.hidden * word
     else:
         kept = block * min(rules.num_layers or shape.layers, shape.layers)

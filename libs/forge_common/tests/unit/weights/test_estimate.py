@@ -79,10 +79,15 @@ def test_a_cpu_computes_in_f32():
     assert training_need(shape, LORA, "cpu").weights == 2 * training_need(shape, LORA, "cuda").weights
 
 
-def test_mlx_quantises_embeddings_too():
+def test_4_bit_weights_are_those_of_the_blocks_on_every_device():
     shape = shape_of(QWEN_7B)
+    by_mlx, by_cuda = (training_need(shape, QLORA, kind).weights for kind in ("mlx", "cuda"))
 
-    assert training_need(shape, QLORA, "mlx").weights < training_need(shape, QLORA, "cuda").weights
+    # mlx's groups of 64 carry a scale and a bias, NF4's a scale that is quantised itself.
+    assert by_mlx - by_cuda == pytest.approx(
+        shape.block_weights * (4 / 64 - 1 / 64 - 4 / (64 * 256)), rel=1e-6
+    )
+    assert by_mlx > shape.embedding_weights * 2 + shape.block_weights // 2
 
 
 def test_so_many_tokens_fit_that_one_more_would_not():
