@@ -80,7 +80,7 @@ def _joining(here: Installation, registry: str, key: str | None, ca: str | None)
             fix="`forge keys add NAME` there makes one; give it as FORGE_KEY",
         )
     env = {name: value for name, value in os.environ.items() if name not in NOT_A_WORKERS}
-    if ca is not None:
+    if ca:
         env[CA_FILE] = str(obtain_ca(registry, ca, here.home / "ca.pem"))
     return env | {
         "FORGE_HOME": str(here.home),

@@ -1,0 +1,92 @@
+"""The units of systemd and launchd are well formed, and start what there is."""
+
+from __future__ import annotations
+
+import configparser
+import importlib.util
+import plistlib
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from forge_cli.main import app
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
+PLISTS = sorted((DEPLOY / "launchd").glob("*.plist"))
+
+
+def starts(command: list[str]) -> None:
+    """The command after `.venv/bin/python -m` or `.venv/bin/forge` is one of ours, with options that it has."""
+    program = Path(command[0]).name
+    if program == "python":
+        assert command[1] == "-m"
+        assert importlib.util.find_spec(command[2])
+        return
+    assert program == "forge"
+    shown = CliRunner().invoke(app, [command[1], "--help"], env={"COLUMNS": "200", "TERM": "dumb"}).output
+    assert [option for option in command if option.startswith("--") and option not in shown] == []
+
+
+def filled(text: str) -> str:
+    return re.sub(r"@[A-Z]+@", "/opt/x", text)
+
+
+def test_there_are_units_for_the_stack_and_for_a_worker():
+    assert {path.stem for path in UNITS} == {path.stem for path in PLISTS} == {"forge", "forge-worker"}
+
+
+@pytest.mark.parametrize("path", UNITS, ids=lambda path: path.stem)
+def test_a_unit_starts_what_there_is_and_comes_back(path):
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
+    unit.optionxform = str
+    unit.read(path)
+
+    starts(unit["Service"]["ExecStart"].split())
+    assert unit["Service"]["Restart"] == "always"
+    assert unit["Service"]["User"] == "forge"
+    assert unit["Install"]["WantedBy"] == "multi-user.target"
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze on this machine")
+@pytest.mark.parametrize("path", UNITS, ids=lambda path: path.stem)
+def test_systemd_finds_nothing_to_complain_of(path, tmp_path):
+    # Its own check needs programs that are there.
+    text = re.sub(r"/opt/forge/\.venv/bin/\w+", sys.executable, path.read_text())
+    unit = tmp_path / path.name
+    unit.write_text(text)
+
+    checked = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False)
+
+    assert path.name not in checked.stderr
+    assert checked.returncode == 0
+
+
+def test_systemd_would_complain_of_a_setting_that_does_not_exist(tmp_path):
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("no systemd-analyze on this machine")
+    unit = tmp_path / "bad.service"
+    unit.write_text("[Service]\nExecStart=/bin/true\nProtectEverything=yes\n")
+
+    checked = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False)
+
+    assert "ProtectEverything" in checked.stderr
+
+
+@pytest.mark.parametrize("path", PLISTS, ids=lambda path: path.stem)
+def test_a_property_list_reads_and_starts_what_there_is(path):
+    job = plistlib.loads(filled(path.read_text()).encode())
+
+    assert job["Label"] == path.stem.replace("-", ".") or job["Label"] == "forge.stack"
+    starts(job["ProgramArguments"])
+    assert job["RunAtLoad"] is True
+    assert job["KeepAlive"] is True
+    assert job["ExitTimeOut"] >= 30
+    # What launchd takes as decimal is 077.
+    assert job["Umask"] == 0o077
+    assert "FORGE_HOME" in job["EnvironmentVariables"]
