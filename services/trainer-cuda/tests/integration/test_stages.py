@@ -6,18 +6,21 @@ import os
 import signal
 import threading
 import time
+from dataclasses import replace
 
 import psutil
 import pytest
 
+from forge_common.artifacts import ArtifactClient
 from forge_common.contracts.base import RunId, StageId
 from forge_common.contracts.stages import ExportRequest, PrepareRequest, StageClaim, TrainRequest
 from forge_common.errors import Cancelled
 from forge_common.queue.child import ChildDied
 from forge_common.queue.stage import Beat
 from forge_common.weights.adapter import read_adapter
+from forge_common.weights.estimate import NotEnoughMemory
 from forge_common.weights.export import ExportUnfaithful, Greedy, export
-from forge_common.weights.stages import WrongStage, work
+from forge_common.weights.stages import WrongStage, check_fits, work
 from forge_trainer_cuda.generate import greedy
 from forge_trainer_cuda.jobs import GreedyJob
 
@@ -97,6 +100,31 @@ def test_a_trained_adapter_is_a_bundle_in_pefts_layout(bench, trained, tmp_path)
         "adapter_model.safetensors",
     ]
     assert read_adapter(folder).rank == 8
+
+
+def test_a_base_that_cannot_fit_is_refused_before_its_weights_are_fetched(
+    bench, train_request, nano_base, tmp_path
+):
+    small = replace(
+        bench,
+        memory_bytes=64 << 20,
+        artifacts=ArtifactClient(bench.artifacts.base_url, None, tmp_path / "cache"),
+        settings=bench.settings.model_copy(update={"home": tmp_path / "small"}),
+    )
+
+    with pytest.raises(NotEnoughMemory, match=f"{nano_base.name} by lora needs"):
+        work(claim(train_request), Beat(), small)
+
+    fetched = sum(path.stat().st_size for path in (tmp_path / "cache").rglob("*") if path.is_file())
+    assert fetched < 100_000
+    assert not (small.settings.workdir / "bases").exists()
+
+
+def test_the_runs_own_budget_counts_as_the_memory_that_there_is(bench, train_request):
+    rules = train_request.domain.training.model_copy(update={"max_memory_gb": 0.1})
+
+    with pytest.raises(NotEnoughMemory, match=r"free of 0\.1 GiB"):
+        check_fits(train_request.base, rules, bench, Beat())
 
 
 def test_the_nano_model_learns_in_seconds(trained):

@@ -15,7 +15,7 @@ from forge_common.errors import Invalid
 from forge_common.http.trust import CA_FILE, obtain_ca
 
 # Belongs to the registry's machine, and would be wrong or secret on another.
-NOT_A_WORKERS = frozenset({"FORGE_DATABASE_URL", "FORGE_BROKER_URL", "FORGE_ENGINE_URL", "FORGE_API_KEYS"})
+NOT_A_WORKERS = frozenset({"FORGE_DATABASE_URL", "FORGE_BROKER_URL", "FORGE_API_KEYS"})
 
 
 @command
@@ -73,7 +73,7 @@ def worker(
 
 
 def _joining(here: Installation, registry: str, key: str | None, ca: str | None) -> dict[str, str]:
-    """For a worker of another machine's Forge: a URL, a key, a CA, and nothing of a database or an engine."""
+    """For a worker of another machine's Forge: a URL, a key, a CA, and nothing of a database."""
     if not key:
         raise Invalid(
             f"{registry} lets nobody in without a key",

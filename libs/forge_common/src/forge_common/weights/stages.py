@@ -178,6 +178,9 @@ def check_fits(base: BaseModelRef, rules: TrainingRules, bench: Bench, beat: Bea
     shape = shape_of(config) if config else None
     if shape is None:
         return
+    check_ram(base.name, shape, bench.kind, psutil.virtual_memory().available)
+    if not bench.memory_bytes:  # nobody knows it
+        return
     total = bench.memory_bytes
     if rules.max_memory_gb is not None:
         total = min(total, int(rules.max_memory_gb * 2**30))
@@ -193,7 +196,6 @@ def check_fits(base: BaseModelRef, rules: TrainingRules, bench: Bench, beat: Bea
         lambda message: beat.progress(Progress(message=message)),
     )
     check_memory(base.name, shape, rules, bench.kind, free=free(), total=total)
-    check_ram(base.name, shape, bench.kind, psutil.virtual_memory().available)
 
 
 def _parent(adapter: Sha256 | None, folder: Path, artifacts: ArtifactClient) -> str | None:
