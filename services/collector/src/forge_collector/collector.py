@@ -64,6 +64,7 @@ class Collector:
         self.model_rules = ModelRules(
             settings.spool_folder.parent / "model-rules.json", self._stored_model_rules
         )
+        self.prices = Prices(settings.prices)
         self.recorder = Recorder(
             self.spool,
             self.active_domain,
@@ -72,7 +73,7 @@ class Collector:
             max_bytes=settings.max_exchange,
             later=lambda do: asyncio.get_running_loop().call_soon(do),
             is_draining=lambda: not self.drainer.stats.is_down,
-            prices=Prices(settings.spool_folder.parent / "prices.json"),
+            prices=self.prices,
         )
         self.router = Router(lanes(settings), self.recorder, key=key if settings.needs_key else None)
         self.forgetter = Forgetter(self.engine, self.registry)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from forge_collector.completion import ChatModel, Completion, ask, question
+from forge_collector.dialects.dialect import Answered
 from forge_collector.ingest import ExchangeIn
 from forge_collector.recorder import new_exchange_id
 from forge_collector.shadow import pair_id
@@ -35,16 +36,23 @@ class Question:
 
 # Takes the left exchange and the right one; keeps both, or raises ForgeError. Called in the event loop.
 Keep = Callable[[ExchangeIn, ExchangeIn], None]
+# Told of an answer and the model asked for; gives it the cost that the upstream did not say.
+Pricing = Callable[[Answered, str], None]
 Events = asyncio.Queue[CompareEvent | None]
 Answering = Mapping[Side, asyncio.Task[Completion | None]]
 
 
 async def compare(
-    asked: Question, models: Mapping[Side, ChatModel], keep: Keep
+    asked: Question,
+    models: Mapping[Side, ChatModel],
+    keep: Keep,
+    pricing: Pricing = lambda _answered, _model: None,
 ) -> AsyncGenerator[CompareEvent]:
     """Everything that happens, in order; the last event is the pair, or why there is none."""
     events: Events = asyncio.Queue()
-    answering = {side: asyncio.create_task(_answer(asked, side, models[side], events)) for side in Side}
+    answering = {
+        side: asyncio.create_task(_answer(asked, side, models[side], pricing, events)) for side in Side
+    }
     storing = asyncio.create_task(_store(asked, models, answering, keep, events))
     try:
         while (event := await events.get()) is not None:
@@ -56,7 +64,9 @@ async def compare(
                 task.cancel()
 
 
-async def _answer(asked: Question, side: Side, model: ChatModel, events: Events) -> Completion | None:
+async def _answer(
+    asked: Question, side: Side, model: ChatModel, pricing: Pricing, events: Events
+) -> Completion | None:
     def show(text: str, thinking: str) -> None:
         events.put_nowait(CompareEvent(side=side, text=text or None, thinking=thinking or None))
 
@@ -64,6 +74,7 @@ async def _answer(asked: Question, side: Side, model: ChatModel, events: Events)
     try:
         body = question(model, asked.messages, max_tokens=asked.max_tokens)
         completion = await ask(model, body, patience_s=asked.patience_s, on_delta=show)
+        pricing(completion.answered, model.name)
         events.put_nowait(CompareEvent(side=side, answer=_shown(completion)))
     except ForgeError as error:
         problem = SideError(code=error.code, message=error.message, fix=error.fix)

@@ -15,6 +15,7 @@ from typing import Annotated
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from forge_collector.dialects.dialect import Answered
 from forge_common.contracts.base import Contract
 from forge_common.logging import get_logger
 
@@ -61,13 +62,20 @@ class Prices:
         cached = usage.get("cached_tokens")
         return price.of(prompt, completion, min(cached, prompt) if isinstance(cached, int) else 0)
 
+    def fill_in(self, answered: Answered, model: str) -> None:
+        """Give an answer its cost where the upstream said none; `model` is the one asked for."""
+        if answered.cost_usd is None:
+            answered.cost_usd = self(answered.model or model, answered.usage)
+
     def _price(self, model: str) -> Price | None:
-        if model not in self._by_model:
-            if len(self._by_model) >= 4096:  # names come from callers
-                self._by_model.clear()
+        # Replaced whole, never emptied: several threads look.
+        by_model = self._by_model
+        if model not in by_model:
+            if len(by_model) >= 4096:  # names come from callers
+                by_model = self._by_model = {}
             fitting = (price for name, price in self._prices.items() if fnmatchcase(model, name))
-            self._by_model[model] = next(fitting, None)
-        return self._by_model[model]
+            by_model[model] = next(fitting, None)
+        return by_model[model]
 
     def _known(self) -> bool:
         now = time.monotonic()
@@ -87,4 +95,4 @@ class Prices:
             self._prices, self._changed_at = {}, None
         except (OSError, ValidationError) as error:
             log.warning("prices.unreadable", path=str(self._path), reason=str(error).partition("\n")[0])
-        self._by_model.clear()
+        self._by_model = {}

@@ -67,6 +67,10 @@ class Settings(CommonSettings):
         return self.folder / "collector" / "capture-rules.json"
 
     @property
+    def prices(self) -> Path:
+        return self.folder / "collector" / "prices.json"
+
+    @property
     def artifact_cache(self) -> Path:
         return self.folder / "cache" / "artifacts"
 

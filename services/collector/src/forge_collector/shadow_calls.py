@@ -24,6 +24,7 @@ from forge_collector.completion import (
 from forge_collector.contenders import configured_teacher, live_model
 from forge_collector.dialects.dialect import Answered, as_count
 from forge_collector.ingest import ExchangeIn, ingest
+from forge_collector.prices import Prices
 from forge_collector.redact import STRICTEST, Numbering, redacted
 from forge_collector.settings import Settings
 from forge_collector.shadow import (
@@ -69,6 +70,7 @@ class ShadowCalls:
             Upstream.parse(url).origin for url in (settings.gateway_url, settings.engine_url)
         )
         self._teacher = _teacher(settings)
+        self._prices = Prices(settings.prices)
         self._stopped = threading.Event()
         self._running: set[tuple[asyncio.AbstractEventLoop, asyncio.Task[Completion]]] = set()
 
@@ -113,6 +115,7 @@ class ShadowCalls:
             domain = self._domain(claim)
             model = self._model(claim, domain)
             completion = asyncio.run(self._ask(model, claim))
+            self._prices.fill_in(completion.answered, model.name)
             shadow = shadow_of(claim.exchange, model, completion)
         except asyncio.CancelledError:
             with session_scope(self._engine) as session:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from forge_collector import prices
+from forge_collector.dialects.dialect import Answered
 from forge_collector.prices import Prices
 
 USAGE = {"prompt_tokens": 1000, "completion_tokens": 200, "cached_tokens": 400}
@@ -51,3 +52,15 @@ def test_a_changed_file_counts_and_a_broken_one_changes_nothing(path: Path) -> N
 
 def test_without_a_file_there_are_no_costs(tmp_path: Path) -> None:
     assert Prices(tmp_path / "none.json")("claude-x", USAGE) is None
+
+
+def test_an_answer_gets_its_cost_only_where_the_upstream_said_none(path: Path) -> None:
+    of = Prices(path)
+    silent = Answered({"role": "assistant"}, usage=dict(USAGE))
+    said = Answered({"role": "assistant"}, model="claude-opus-9", usage=dict(USAGE), cost_usd=0.5)
+
+    of.fill_in(silent, "claude-opus-9")
+    of.fill_in(said, "claude-opus-9")
+
+    assert silent.cost_usd == pytest.approx((1000 * 5 + 200 * 25) / 1e6)
+    assert said.cost_usd == 0.5

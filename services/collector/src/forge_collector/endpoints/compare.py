@@ -46,7 +46,9 @@ def compare_models(
     def document(exchange: ExchangeIn) -> bytes:
         return fill_in(exchange, domain, collector.capture_rules).model_dump_json(exclude_none=True).encode()
 
-    return StreamingResponse(_lines(compare(asked, models, keep)), media_type="text/event-stream")
+    return StreamingResponse(
+        _lines(compare(asked, models, keep, collector.prices.fill_in)), media_type="text/event-stream"
+    )
 
 
 def contenders(
