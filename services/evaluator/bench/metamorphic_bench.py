@@ -24,7 +24,7 @@ from forge_evaluator.scorers import Answered, Score, score
 
 QUICK = 8
 ORDER = ("gold", "renamed", "fences", "prose", "thinking", "padded", "half", "filled_half", "injected_half", "mutant", "injected_mutant",
-         "injected_comment", "padded_mutant", "soup", "echo", "echo_8", "stub", "wrong_domain", "refusal",
+         "injected_comment", "padded_mutant", "soup", "sorted", "phrases", "echo", "echo_8", "stub", "wrong_domain", "refusal",
          "injected_refusal", "empty")  # fmt: skip
 
 

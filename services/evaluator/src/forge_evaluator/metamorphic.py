@@ -50,7 +50,9 @@ _SOUP_WORDS = re.compile(r"[A-Za-z]{2,}")
 _MAX_MUTANTS = 12
 _LOW = 20.0
 _RENAMING = 1.0
-_WORTHLESS = ("soup", "echo", "echo_8", "refusal", "injected_refusal", "empty")
+# Requirements may themselves be clauses ("the whale breathes with lungs"), which state something. All of them are no answer.
+_PHRASES = 65.0
+_WORTHLESS = ("soup", "sorted", "echo", "echo_8", "refusal", "injected_refusal", "empty")
 _DRESSED = ("fence_", "prose", "thinking")
 _NEVER_ABOVE = {
     "padded": "gold",
@@ -102,10 +104,13 @@ def _variants(task: Task) -> Iterator[tuple[str, str]]:
         return
     yield "gold", task.gold_answer
     yield "soup", _soup(task)
+    yield "sorted", ", ".join(sorted({word.lower() for word in _SOUP_WORDS.findall(task.gold_answer)}))
     if isinstance(task.check, CODE_CHECKS):
         yield from _of_code(task, _gold_code(task))
     elif isinstance(task.check, DocumentCheck):
         yield "half", _half_prose(task.gold_answer)
+        if task.requirements:
+            yield "phrases", "; ".join(task.requirements) + "."
         yield "padded", f"{task.gold_answer}\n\n{ELSEWHERE}\n\n{ELSEWHERE}"
         yield "injected_half", f"{_half_prose(task.gold_answer)}\n\n{_INJECTION}"
         yield "filled_half", f"{_half_prose(task.gold_answer)}\n\n{_filler(len(_INJECTION.split()))}"
@@ -175,6 +180,8 @@ def _broken(points: dict[str, float | None]) -> Iterator[str]:
 
 
 def _broken_beside_gold(known: dict[str, float], gold: float) -> Iterator[str]:
+    if known.get("phrases", 0.0) >= _PHRASES:
+        yield f"the requirements' own phrases score {known['phrases']:.1f}"
     if known.get("half", -1.0) >= gold:
         yield f"half scores {known['half']:.1f}, all of it {gold:.1f}"
     renamed = known.get("renamed", gold)

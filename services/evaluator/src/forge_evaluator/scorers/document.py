@@ -72,12 +72,13 @@ def score(task: Task, check: DocumentCheck, answered: Answered, judge: Judges | 
     gold = Reading.of(read(plain(task.gold_answer)), prompt)
     relevant = reading.about(_topic(task))
     shaped, flaws = structure(check, reading, relevant)
-    covered = completeness(task.requirements, reading.fresh)
+    covered = completeness(task.requirements, reading.fresh if not document.is_listed else ())
+    enough = _enough(check, relevant)
     parts = Parts(
         structure=shaped,
-        correctness=_correctness(decided),
+        correctness=_scaled(_correctness(decided), enough),
         similarity=likeness(reading.text, gold.text) if gold.text else None,
-        completeness=sum(c.share for c in covered) / len(covered) if covered else None,
+        completeness=_scaled(sum(c.share for c in covered) / len(covered) if covered else None, enough),
     )
     return Score(
         points=None,
@@ -131,6 +132,16 @@ def _capped(parts: Parts) -> Parts:
     """Form and likeness without substance. Requirements are not met by chance words."""
     values = {name: value and min(value, _NOTHING_MET) for name, value in parts.model_dump().items()}
     return Parts.model_validate(values | {"completeness": parts.completeness and 0.0})
+
+
+def _enough(check: DocumentCheck, relevant: Sequence[Sentence]) -> float:
+    """A few phrases are no short document: under half of the least length, only the share that is there counts."""
+    count = sum(len(sentence.own_words) for sentence in relevant)
+    return min(1.0, 2 * count / check.min_words) if check.min_words else 1.0
+
+
+def _scaled(share: float | None, by: float) -> float | None:
+    return None if share is None else share * by
 
 
 def _outcome(parts: Parts, answered: Answered) -> Outcome | None:

@@ -7,6 +7,7 @@ import unicodedata
 from forge_common.contracts.scorecard import Outcome
 from forge_evaluator.benchmarks import ExactCheck
 from forge_evaluator.extract import strip
+from forge_evaluator.scorers.prose import MAX_CHARS, few_marks
 from forge_evaluator.scorers.score import Answered, Parts, Score
 
 _QUOTES = ("'", '"', "`", "“”", "‘’")
@@ -31,6 +32,11 @@ def _failure(answered: Answered) -> Outcome:
 
 
 def normalise(text: str) -> str:
+    """Of what is far longer than any short answer the beginning, which is no right answer either.
+
+    Runs of combining marks are cut before anything else: putting them in order takes quadratic time.
+    """
+    text = few_marks(text[:MAX_CHARS])
     text = " ".join(unicodedata.normalize("NFKC", text).split())
     for pair in _QUOTES:
         if len(text) > 1 and text[0] == pair[0] and text[-1] == pair[-1]:

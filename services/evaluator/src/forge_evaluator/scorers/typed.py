@@ -24,6 +24,7 @@ from forge_evaluator.scorers.figures import amounts, dates, figures, is_falling,
 from forge_evaluator.scorers.negation import denies_before, disowns, polarities
 from forge_evaluator.scorers.prose import MAX_WORDS, Document, Prompt, Sentence, words
 
+LISTED = "the answer lists phrases and states nothing"
 _CONTRADICTED = 0.5
 _ON_TOPIC = 0.3
 
@@ -70,7 +71,7 @@ def decide(check: TypedCheck, reading: Reading) -> Found:
     if not reading.document.is_prose:
         return Found(0.0, why="the answer is no prose")
     if isinstance(check, StatesCheck):
-        return _states(check, reading)
+        return _states(check, reading) if not reading.document.is_listed else Found(0.0, why=LISTED)
     if isinstance(check, FigureCheck):
         return _figure(check, reading)
     if isinstance(check, DateCheck):

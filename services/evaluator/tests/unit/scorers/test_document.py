@@ -106,6 +106,21 @@ def test_words_in_a_random_order_score_under_twenty():
     assert points(" ".join(shuffled)) < 20
 
 
+@pytest.mark.parametrize("between", ["; ", ". ", "\n", "\n- ", ", "])
+def test_the_requirements_own_phrases_state_nothing(between: str):
+    phrases = "withholding of the rent; repair by the landlord; notice in writing before any reduction; photographs of the mould"
+    task = TASK.model_copy(update={"requirements": tuple(phrases.split("; "))})
+
+    assert points(between.join(task.requirements), task) < 20
+
+
+def test_words_in_the_order_of_the_alphabet_score_under_twenty():
+    found = sorted(set(re.findall(r"[A-Za-z]{2,}", GOLD.lower())))
+    for between in (" ", ", "):
+        assert points(between.join(found)) < 20
+        assert points(between.join(reversed(found))) < 20
+
+
 def test_half_an_answer_scores_less_than_all_of_it():
     assert points(GOLD[: len(GOLD) // 2]) < points(GOLD) - 15
 
