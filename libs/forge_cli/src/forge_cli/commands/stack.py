@@ -12,10 +12,11 @@ from rich.text import Text
 from forge_cli import clients, workers_shown
 from forge_cli.console import JsonFlag, command, done, err, note, out, print_json, table
 from forge_cli.installation import Installation
+from forge_cli.stack.certificates import Certificates
 from forge_cli.stack.control import bring_down, bring_up
 from forge_cli.stack.state import StackState, read_state, running, supervisor_is_alive
 from forge_common.contracts.base import utc_now
-from forge_common.errors import ForgeError
+from forge_common.errors import Conflict, ForgeError
 
 FOR_PEOPLE = {
     "gateway": "answers: point OpenAI SDKs here, at /v1",
@@ -24,6 +25,10 @@ FOR_PEOPLE = {
     "engine": "serves the models",
     "door": "TLS for other machines: `forge keys add NAME` says how they join",
 }
+
+
+class DoorClosed(Conflict):
+    """What runs was started without TLS."""
 
 
 @command
@@ -51,6 +56,7 @@ def up(
     _ = here.bind
     with Live(console=err, transient=True, refresh_per_second=8) as live:
         started = bring_up(here, lambda state: live.update(_waiting(state)))
+    check_door(here, read_state(here))
     if json_:
         print_json({"started": started, **_overview(here)})
         return
@@ -78,6 +84,15 @@ def status(*, json_: JsonFlag = False) -> None:
         return
     _screen(here)
     _show_loop(overview)
+
+
+def check_door(here: Installation, state: StackState) -> None:
+    """Raises DoorClosed when others were to be let in, and a stack that ran already lets nobody in."""
+    if here.is_tls and "door" not in state.expected:
+        raise DoorClosed(
+            "the Forge runs already, and listens to this machine alone",
+            fix="`forge down`, then `forge up --tls`",
+        )
 
 
 def _waiting(state: StackState) -> Text:
@@ -125,6 +140,8 @@ def _screen(here: Installation) -> None:
         note("nothing runs here; `forge up` starts it")
         return
     table("part", "state", "where", "", rows=rows)
+    if "door" in overview["parts"]:
+        note(f"certificates are signed by {Certificates(here.certificates).fingerprint}")
     note(f"home {here.home} · logs {here.logs} · key in secrets.json")
 
 

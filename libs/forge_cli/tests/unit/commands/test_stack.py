@@ -2,7 +2,11 @@
 
 from typing import Any
 
-from forge_cli.commands.stack import capture_lines
+import pytest
+
+from forge_cli.commands.stack import DoorClosed, capture_lines, check_door
+from forge_cli.installation import Installation
+from forge_cli.stack.state import StackState
 
 
 def health(**more: Any) -> dict[str, Any]:
@@ -45,3 +49,23 @@ def test_what_was_lost_is_shown_even_when_all_is_well_again_and_counted_once():
     assert "7 exchanges were not kept" in shown
     assert "disk_full 5" in shown
     assert "too_large 2" in shown
+
+
+def test_a_stack_that_runs_without_its_door_is_not_called_open(tmp_path, monkeypatch):
+    here = Installation(tmp_path)
+    monkeypatch.setenv("FORGE_TLS", "1")
+
+    with pytest.raises(DoorClosed, match="this machine alone"):
+        check_door(here, StackState(expected=["registry"]))
+
+    check_door(here, StackState(expected=["registry", "door"]))
+    monkeypatch.delenv("FORGE_TLS")
+    check_door(here, StackState(expected=["registry"]))
+
+
+def test_with_tls_the_parts_themselves_stay_on_loopback(tmp_path, monkeypatch):
+    monkeypatch.setenv("FORGE_BIND", "0.0.0.0")
+    assert Installation(tmp_path).listens_on == "0.0.0.0"
+
+    monkeypatch.setenv("FORGE_TLS", "1")
+    assert Installation(tmp_path).listens_on == "127.0.0.1"
