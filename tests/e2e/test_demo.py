@@ -6,6 +6,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from openai import OpenAI
 
@@ -186,8 +187,10 @@ def test_a_version_is_exported_as_a_folder_that_others_can_load(shown, tmp_path)
     base, merged = Checkpoint(nano.base_dir()), Checkpoint(fused)
     changed = read_adapter(adapter).pairs
     assert merged.names() == base.names()
-    assert all((name in changed) == (merged.tensor(name) != base.tensor(name)).any() for name in base.names())
-    assert made["files"][-1] == "tokenizer_config.json"
+    # bfloat16 becomes f16, which rounds only the smallest numbers.
+    kept = [name for name in base.names() if np.allclose(merged.tensor(name), base.tensor(name), atol=1e-6)]
+    assert set(base.names()) - set(kept) == set(changed)
+    assert {"README.md", "LICENSE", "tokenizer.json", "engie-nano-v1-q4_k_m.gguf"} <= set(made["files"])
     (file,) = gguf.glob("*.gguf")
     (answer,) = verify.greedy(file, [[{"role": "user", "content": ASKED}]])
     assert "def calc_stage(values)" in answer.text

@@ -74,13 +74,14 @@ def _front_matter(facts: Facts) -> str:
 
 def _head(facts: Facts) -> str:
     document = facts.provenance.document
+    base = f"`{facts.provenance.base.name}`"
     what = {
-        Shape.ADAPTER: "An adapter on",
-        Shape.FUSED: "An adapter merged into",
-        Shape.GGUF: "An adapter merged into, as GGUF:",
+        Shape.ADAPTER: f"An adapter on {base}",
+        Shape.FUSED: f"{base} with an adapter merged in",
+        Shape.GGUF: f"{base} with an adapter merged in, as one GGUF file",
     }[facts.shape]
-    about = f" {document.description}" if document.description else ""
-    return f"# {facts.name}\n\n{what} `{facts.provenance.base.name}` for the domain “{document.name}”.{about}"
+    about = f" {_sentence(document.description)}" if document.description else ""
+    return f"# {facts.name}\n\n{what}, for the domain “{document.name}”.{about}"
 
 
 def _usage(facts: Facts) -> str:
@@ -173,9 +174,13 @@ def _scores(facts: Facts) -> str:
     if card is None:
         return "## Scores\n\nThis version was not evaluated."
     others = () if card.incumbent is None else (card.incumbent, "difference")
-    rows = [_score(score, paired=bool(others)) for score in (card.overall, *card.groups, *card.categories)]
+    # The verdict's own row first; groups that are one category each are not said twice.
+    said = [card.overall.model_copy(update={"group": f"what decides: {card.overall.group}"}), *card.groups]
+    said += [category for category in card.categories if category not in card.groups]
+    rows = [_score(score, paired=bool(others)) for score in said]
+    answers = "one answer" if card.samples == 1 else f"{card.samples} answers"
     judged = (
-        f"{card.tasks} tasks, {card.samples} answers each at temperature {card.temperature:g}, seed {card.seed}; "
+        f"{card.tasks} tasks, {answers} each at temperature {card.temperature:g}, seed {card.seed}; "
         f"code ran in {card.sandbox}; judge: {card.judge}. Points of 100 with 95 % intervals; n is tasks."
     )
     parts = [

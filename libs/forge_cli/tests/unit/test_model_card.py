@@ -30,6 +30,10 @@ def ref(letter="a", kind="gguf"):
     return ArtifactRef(sha256=letter * 64, size=10, kind=kind)
 
 
+def figure_of(group):
+    return GroupScore(group=group, candidate=figure(70))
+
+
 def figure(mean, half=3.0):
     return Figure(n=100, mean=mean, low=mean - half, high=mean + half, stderr=half / 2)
 
@@ -156,7 +160,7 @@ def facts():
         "Left out: 12 too short.",
         "The benchmark's own prompts were kept out.",
         "| steps | 60; the best checkpoint is of step 40 |",
-        "| overall | 100 | 84.0 (81.0 to 87.0) | 80.5 (77.5 to 83.5) | +3.5 (+1.5 to +5.5) |",
+        "| what decides: overall | 100 | 84.0 (81.0 to 87.0) | 80.5 (77.5 to 83.5) | +3.5 (+1.5 to +5.5) |",
         "**engie-coder:v3 is better than engie-coder:v2: it may go live.** The gain is real.",
         "to 15 of 16 questions",
         "peft 0.21.2, torch 2.13.0",
@@ -191,9 +195,23 @@ def test_a_gguf_says_whether_it_is_the_file_that_was_compared(facts, is_verified
     assert "FROM ./engie-coder-v3-q4_k_m.gguf" in card
 
 
+def test_a_group_that_is_one_category_is_said_once(facts):
+    group = GroupScore(group="coding", candidate=figure(84))
+    card = CARD.model_copy(update={"groups": (group,), "categories": (group, figure_of("sql"))})
+
+    lines = render(replace(facts, scorecard=card)).splitlines()
+
+    assert [line.split(" | ")[0] for line in lines if line.startswith(("| coding", "| sql"))] == [
+        "| coding",
+        "| sql",
+    ]
+
+
 def test_a_version_without_an_incumbent_has_no_column_for_one(facts):
     alone = CARD.model_copy(
         update={"incumbent": None, "overall": GroupScore(group="overall", candidate=figure(84))}
     )
 
-    assert "| overall | 100 | 84.0 (81.0 to 87.0) |\n" in render(replace(facts, scorecard=alone))
+    assert "| what decides: overall | 100 | 84.0 (81.0 to 87.0) |\n" in render(
+        replace(facts, scorecard=alone)
+    )
