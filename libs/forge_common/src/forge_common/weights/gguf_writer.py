@@ -55,6 +55,16 @@ class Planned:
         return int(math.prod(self.shape) // per_block * block_bytes)
 
 
+def check_exportable(src: Path) -> None:
+    """Whether `write_base` will know this model: asked before hours of training on it, not after.
+
+    Raises ArchitectureUnknown, ModelFolderBroken, UnsupportedWeights.
+    """
+    arch = architecture(model_config(src))
+    _plan(Checkpoint(src), arch, "f16")
+    word_splitter(read_json(src / "tokenizer.json"))
+
+
 def write_base(src: Path, out: Path, *, quant: Quant, name: str, adapter: Path | None = None) -> None:
     """Write the model folder `src` as GGUF, with `adapter` merged in when given.
 

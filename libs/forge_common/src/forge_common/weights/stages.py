@@ -34,6 +34,7 @@ from forge_common.queue.stage import DELIVERY_PATIENCE_S, Beat
 from forge_common.weights.base_model import base_config, resolve_base
 from forge_common.weights.estimate import Kind, check_memory, check_ram, shape_of, training_need
 from forge_common.weights.export import Greedy, Prompt, export
+from forge_common.weights.gguf_writer import check_exportable
 from forge_common.weights.jobs import GreedyJob, GreedyOutcome, TrainJob, TrainOutcome
 from forge_common.weights.serving import share_memory
 from forge_common.weights.settings import TrainerSettings
@@ -123,8 +124,10 @@ def _train(request: TrainRequest, run: RunId, beat: Beat, bench: Bench) -> Train
             borrowed.callback(artifacts.forget, ref.sha256)
             return str(artifacts.fetch(ref.sha256))
 
+        base = resolve_base(request.base, artifacts, bench.settings.workdir)
+        check_exportable(base)
         job = TrainJob(
-            base=str(resolve_base(request.base, artifacts, bench.settings.workdir)),
+            base=str(base),
             base_name=request.base.name,
             train=str(rows(manifest.train)),
             valid=str(rows(manifest.valid)),

@@ -14,7 +14,7 @@ from forge_common.weights import checkpoint
 from forge_common.weights.adapter import Adapter, AdapterInvalid, Pair, write_adapter_folder
 from forge_common.weights.architectures import ArchitectureUnknown
 from forge_common.weights.checkpoint import Checkpoint, UnsupportedWeights
-from forge_common.weights.gguf_writer import write_adapter, write_base
+from forge_common.weights.gguf_writer import check_exportable, write_adapter, write_base
 from forge_common.weights.tokenizer import ModelFolderBroken
 
 Q0, K0 = "model.layers.0.self_attn.q_proj.weight", "model.layers.0.self_attn.k_proj.weight"
@@ -288,6 +288,26 @@ def test_an_unknown_tokenizer_is_refused(tmp_path):
 
     with pytest.raises(ArchitectureUnknown, match="tokenizer"):
         write_base(base, tmp_path / "base.gguf", quant="f16", name="tiny")
+
+
+@pytest.mark.parametrize("family", ["qwen2", "qwen3", "llama", "mistral"])
+def test_a_base_that_can_be_written_is_known_before_it_is_trained_on(tmp_path, family):
+    check_exportable(write_tiny_model(tmp_path / "base", family))
+
+    assert list(tmp_path.rglob("*.gguf*")) == []
+
+
+def test_a_sentencepiece_tokenizer_is_refused_before_training(tmp_path):
+    base = write_tiny_model(tmp_path / "base", "mistral")
+    tokenizer = json.loads((base / "tokenizer.json").read_text())
+    tokenizer["model"]["byte_fallback"] = True
+    tokenizer["pre_tokenizer"] = {"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first"}
+    (base / "tokenizer.json").write_text(json.dumps(tokenizer))
+
+    with pytest.raises(ArchitectureUnknown, match="tokenizer") as refused:
+        check_exportable(base)
+
+    assert "Tekken" in refused.value.fix
 
 
 def test_weights_that_are_no_numbers_never_become_a_file(tmp_path):
