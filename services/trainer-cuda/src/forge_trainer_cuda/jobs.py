@@ -12,11 +12,19 @@ DeviceKind = Literal["cuda", "cpu"]
 
 
 class TrainJob(jobs.TrainJob):
+    """`cards` of this machine work on it together; on the CPU as many processes."""
+
     device: DeviceKind
+    cards: int = 1
+    compiled: bool = False
 
 
 class GreedyJob(jobs.GreedyJob):
+    """Answered on one card; the other facts are the training's."""
+
     device: DeviceKind
+    cards: int = 1
+    compiled: bool = False
 
 
 Job: TypeAdapter[TrainJob | GreedyJob] = TypeAdapter(

@@ -15,6 +15,9 @@ from forge_common.weights.room import OutOfMemory
 
 T = TypeVar("T")
 
+# Of what the card has: the rest is for what grows with rows of other lengths.
+SHARE = 0.9
+
 # Of torch's CPU allocator, and of weights that cannot be mapped.
 _SIGNS = ("DefaultCPUAllocator", "Cannot allocate memory")
 
@@ -66,3 +69,10 @@ def limit_memory(gigabytes: float | None, device: str) -> None:
         torch.cuda.set_per_process_memory_fraction(min(1.0, size / total))
     elif sys.platform == "linux":  # macOS does not enforce it
         resource.setrlimit(resource.RLIMIT_DATA, (size, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+
+
+def budget_bytes() -> int:
+    """What this process may take of its card: what it has and what is free, within the run's limit."""
+    free, total = torch.cuda.mem_get_info()
+    limit = total * torch.cuda.get_per_process_memory_fraction()
+    return int(SHARE * min(free + torch.cuda.memory_reserved(), limit))

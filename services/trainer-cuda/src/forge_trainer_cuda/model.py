@@ -13,9 +13,10 @@ from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig
 
 from forge_common.contracts.domain import TrainingRules
 from forge_common.weights.adapter import WEIGHTS_FILE, Adapter, AdapterInvalid, Pair, trained_layers
-from forge_common.weights.checkpoint import Checkpoint
+from forge_common.weights.checkpoint import Checkpoint, model_config
 from forge_common.weights.targets import targets_of
-from forge_trainer_cuda import packed
+from forge_trainer_cuda import memory, packed
+from forge_trainer_cuda.footprint import Shape, choose
 
 _PREFIX = "base_model.model."
 
@@ -28,12 +29,26 @@ def load_trainable(base: Path, rules: TrainingRules, device: str) -> PeftModel:
     quantization = _nf4(dtype) if rules.method == "qlora" else None
     model = _load(base, dtype, device, quantization, packed.ATTENTION)
     model.config.use_cache = False
-    # Recomputing activations costs a third more time; only who needs 4-bit weights needs that memory as well.
+    if device == "cuda" and _embedding_must_leave(base, rules):
+        model.set_input_embeddings(BesideTheCard(model.get_input_embeddings()))
+        torch.cuda.empty_cache()
+    # Until it is known what else fits: `recompute.py`.
     if rules.method == "qlora" and device == "cuda":
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         model.enable_input_require_grads()
     torch.manual_seed(rules.seed)
     return get_peft_model(model, _lora(rules, targets_of(base, rules), model.config.num_hidden_layers))
+
+
+class BesideTheCard(torch.nn.Module):  # type: ignore[misc]
+    """An embedding whose rows are looked up in the CPU's memory: a gigabyte that a small card has better uses for."""
+
+    def __init__(self, embedding: torch.nn.Embedding) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(embedding.weight.detach().cpu(), requires_grad=False)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        return torch.nn.functional.embedding(ids.cpu(), self.weight).to(ids.device)
 
 
 def load_for_reading(base: Path, device: str) -> Any:
@@ -113,6 +128,15 @@ def _load(
         attn_implementation=attention,
         use_safetensors=True,
     )
+
+
+def _embedding_must_leave(base: Path, rules: TrainingRules) -> bool:
+    if rules.method != "qlora":
+        return False
+    shape = Shape.of(model_config(base))
+    choice = choose(shape, "qlora", rules.rank, memory.budget_bytes())
+    # None: nothing fits by arithmetic, so nothing is held back.
+    return not shape.is_tied and (choice is None or not choice.embedding_on_card)
 
 
 def _f32_fits(base: Path, device: str) -> bool:

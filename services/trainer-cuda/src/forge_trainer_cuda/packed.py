@@ -23,13 +23,16 @@ ATTENTION = "forge_packed"
 class Packed:
     """N tokens of B rows: ids, positions and targets (1, N); `bounds` (B + 1,) int32 is where the rows begin and end.
 
-    `targets[i]` says that token `i + 1` was written by the assistant, in the same row.
+    `targets[i]` says that token `i + 1` was written by the assistant, in the same row; `wanted` are the places where it
+    does, `wanted_labels` those tokens. All are made in the CPU's memory: the card never has to be waited for.
     """
 
     ids: torch.Tensor
     positions: torch.Tensor
     targets: torch.Tensor
     labels: torch.Tensor
+    wanted: torch.Tensor
+    wanted_labels: torch.Tensor
     bounds: torch.Tensor
     longest: int
 
@@ -44,15 +47,23 @@ def pack(rows: Sequence[TokenRow], device: str) -> Packed:
     starts = [0]
     for length in lengths:
         starts.append(starts[-1] + length)
-    ids = torch.tensor([tokens], device=device)
+    ids, targets = torch.tensor([tokens]), torch.tensor([learned])
+    labels, wanted = ids.roll(-1, dims=1), targets[0].nonzero()[:, 0]
     return Packed(
-        ids=ids,
-        positions=torch.tensor([positions], device=device),
-        targets=torch.tensor([learned], device=device),
-        labels=ids.roll(-1, dims=1),
-        bounds=torch.tensor(starts, dtype=torch.int32, device=device),
+        ids=_on(device, ids),
+        positions=_on(device, torch.tensor([positions])),
+        targets=_on(device, targets),
+        labels=_on(device, labels),
+        wanted=_on(device, wanted),
+        wanted_labels=_on(device, labels[0, wanted]),
+        bounds=_on(device, torch.tensor(starts, dtype=torch.int32)),
         longest=max(lengths),
     )
+
+
+def _on(device: str, tensor: torch.Tensor) -> torch.Tensor:
+    """From pinned memory the copy runs beside what the card is doing."""
+    return tensor if device == "cpu" else tensor.pin_memory().to(device, non_blocking=True)
 
 
 def hidden_states(model: PeftModel, rows: Sequence[TokenRow], device: str) -> tuple[Packed, torch.Tensor]:

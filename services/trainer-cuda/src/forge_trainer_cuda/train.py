@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -12,17 +14,24 @@ from peft import PeftModel
 
 from forge_common.contracts.stages import Progress
 from forge_common.weights.batches import packs
+from forge_common.weights.checkpoint import model_config
 from forge_common.weights.jobs import TrainOutcome
 from forge_common.weights.room import RowsTooLong, shorter
 from forge_common.weights.rows import TokenRow, training_rows
 from forge_common.weights.tokenizer import ChatTokenizer
 from forge_common.weights.training import Reports
+from forge_trainer_cuda.cards import Crew, others
 from forge_trainer_cuda.descent import descend, peak_memory_bytes
 from forge_trainer_cuda.dpo import prefer
+from forge_trainer_cuda.footprint import Method, Shape, tokens_that_fit
 from forge_trainer_cuda.jobs import TrainJob
-from forge_trainer_cuda.memory import Room, limit_memory, load, release
+from forge_trainer_cuda.memory import Room, budget_bytes, limit_memory, load, release
 from forge_trainer_cuda.model import go_on_from, load_trainable
 from forge_trainer_cuda.packed import hidden_states
+from forge_trainer_cuda.recompute import Recompute
+
+# 128 MiB of them in f32: 220 tokens of a vocabulary of 152,000.
+LOGITS_AT_ONCE = 2**25
 
 
 def train(job: TrainJob, report: Reports) -> TrainOutcome:
@@ -45,48 +54,105 @@ def train(job: TrainJob, report: Reports) -> TrainOutcome:
         job = job.model_copy(update={"rules": rules})
 
 
+def settle_arithmetic(device: str) -> None:
+    """On the CPU the same bits every time; on a card the fastest that bf16 training can tell no difference of."""
+    torch.use_deterministic_algorithms(mode=device == "cpu", warn_only=True)
+    # Nothing here reads memory that it has not written.
+    torch.utils.deterministic.fill_uninitialized_memory = False
+    if device == "cuda":
+        torch.set_float32_matmul_precision("high")
+
+
 def fine_tune(job: TrainJob, report: Reports) -> TrainOutcome:
     """Supervised, on what the assistant wrote. Raises RowsTooLong."""
-    rules = job.rules
-    torch.use_deterministic_algorithms(mode=True, warn_only=True)
-
     encoded, valid = training_rows(job, ChatTokenizer(Path(job.base)))
-    rows = encoded.rows
-    lengths = [len(row.tokens) for row in rows]
-    room = Room(job.max_tokens_at_once, lambda message: report.progress(Progress(message=message)))
-
-    model = load(lambda: load_trainable(Path(job.base), rules, job.device), job.base_name)
+    learner = Learner(job, encoded.rows)
     if job.parent is not None:
-        go_on_from(model, Path(job.parent), rules)
+        go_on_from(learner.model, Path(job.parent), job.rules)
+    room = Room(learner.tokens_at_once, lambda message: report.progress(Progress(message=message)))
+    lengths = learner.lengths
 
-    standing = descend(
-        model,
-        job,
-        rules,
-        lengths,
-        gradients=lambda batch: room.fit(
-            max(lengths[index] for index in batch),
-            lambda most: backward(model, [rows[index] for index in batch], most, job.device),
-            model.zero_grad,
-        ),
-        judge=lambda: evaluate(model, valid, room, job.device),
-        folder=Path(job.workdir),
-        report=report,
-    )
+    with ExitStack() as stack:
+        if job.cards > 1:
+            stack.enter_context(others(job))
+        gradients = learner.crew().gradients if job.cards > 1 else learner.gradients
+        standing = descend(
+            learner.model,
+            job,
+            job.rules,
+            lengths,
+            gradients=lambda batch: room.fit(
+                max(lengths[row] for row in batch), partial(gradients, batch), learner.forget
+            ),
+            judge=lambda: evaluate(learner.model, valid, room, job.device),
+            folder=Path(job.workdir),
+            report=report,
+        )
     return standing.outcome(
         Path(job.workdir) / "best", encoded, peak_memory_bytes=peak_memory_bytes(job.device)
     )
 
 
-def backward(model: PeftModel, rows: Sequence[TokenRow], max_tokens: int, device: str) -> float:
-    """Add the batch's gradients, a few rows at a time; the mean loss per target."""
-    total, loss = sum(row.targets for row in rows), 0.0
-    for pack_of in packs(range(len(rows)), [len(row.tokens) for row in rows], max_tokens):
-        # Every target weighs the same, however the batch is cut.
-        share = target_loss(model, [rows[index] for index in pack_of], device) / total
-        share.backward()
-        loss += share.item()
-    return loss
+def lend(job: TrainJob) -> None:
+    """What the processes of further cards do."""
+    encoded, _ = training_rows(job, ChatTokenizer(Path(job.base)))
+    Learner(job, encoded.rows).crew().follow()
+
+
+class Learner:
+    """The model and the rows that it learns from, in one process. Rows go by their numbers."""
+
+    def __init__(self, job: TrainJob, rows: Sequence[TokenRow]) -> None:
+        settle_arithmetic(job.device)
+        self.rows = rows
+        self.lengths = [len(row.tokens) for row in rows]
+        self.targets = [row.targets for row in rows]
+        self.model = load(lambda: load_trainable(Path(job.base), job.rules, job.device), job.base_name)
+        self.tokens_at_once = _tokens_at_once(job)
+        self._recompute = Recompute(self.model, job.device)
+        if job.compiled and job.device == "cuda" and job.rules.method != "qlora":
+            self._recompute.compile_blocks()
+        self._device = job.device
+
+    def gradients(self, batch: Sequence[int], max_tokens: int) -> float:
+        """Add the batch's gradients; the mean loss per target."""
+        return self.backward(batch, max_tokens, sum(self.targets[row] for row in batch))
+
+    def backward(self, rows: Sequence[int], max_tokens: int, total: int) -> float:
+        """Add the gradients of `rows`, some at a time, of a batch of `total` targets; their share of its mean loss."""
+        loss = torch.zeros((), device=self._device)
+        for pack_of in packs(rows, self.lengths, max_tokens):
+            with self._recompute.watching(sum(self.lengths[row] for row in pack_of), max_tokens):
+                # Every target weighs the same, however the batch is cut.
+                chosen = [self.rows[row] for row in pack_of]
+                share = target_loss(self.model, chosen, self._device) / total
+                share.backward()
+            loss += share.detach()
+        # The step's only wait for the card.
+        return float(loss)
+
+    def forget(self) -> None:
+        """What a pass left that ran out of memory."""
+        self.model.zero_grad()
+        self._recompute.all_again()
+
+    @property
+    def blocks_that_keep(self) -> int:
+        return self._recompute.kept
+
+    def crew(self) -> Crew:
+        weights = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        return Crew(weights, self.lengths, self.targets, self.backward)
+
+
+def _tokens_at_once(job: TrainJob) -> int:
+    """On a card no more than fit beside the base, by arithmetic."""
+    if job.device != "cuda":
+        return job.max_tokens_at_once
+    shape = Shape.of(model_config(Path(job.base)))
+    method: Method = "qlora" if job.rules.method == "qlora" else "lora"
+    free = budget_bytes() - torch.cuda.memory_allocated()
+    return min(job.max_tokens_at_once, tokens_that_fit(shape, method, job.rules.rank, free))
 
 
 def target_loss(model: PeftModel, rows: Sequence[TokenRow], device: str) -> torch.Tensor:
@@ -94,10 +160,15 @@ def target_loss(model: PeftModel, rows: Sequence[TokenRow], device: str) -> torc
     packed, hidden = hidden_states(model, rows, device)
     head = model.get_base_model().lm_head.weight
     # Logits only of what is learned, and in pieces where even these would be the largest tensor by far.
-    wanted, labels = hidden[packed.targets], packed.labels[packed.targets]
-    in_pieces = torch.nn.LinearCrossEntropyOptions() if len(wanted) >= head.shape[1] < head.shape[0] else None
+    wanted = hidden[0, packed.wanted].to(head.dtype)
+    at_once = max(1, LOGITS_AT_ONCE // head.shape[0])
+    in_pieces = torch.nn.LinearCrossEntropyOptions(batch_chunk_size=at_once, chunking_method=None)
     return F.linear_cross_entropy(
-        wanted.to(head.dtype), head, labels, reduction="sum", options=in_pieces
+        wanted,
+        head,
+        packed.wanted_labels,
+        reduction="sum",
+        options=in_pieces if len(wanted) > at_once else None,
     ).float()
 
 
@@ -112,7 +183,7 @@ def evaluate(model: PeftModel, rows: Sequence[TokenRow], room: Room, device: str
             target_loss(model, [rows[index] for index in pack_of], device)
             for pack_of in packs(range(len(rows)), lengths, max_tokens)
         )
-        return math.fsum(loss.item() for loss in losses)
+        return math.fsum(torch.stack(list(losses)).tolist())
 
     model.eval()
     with torch.no_grad():

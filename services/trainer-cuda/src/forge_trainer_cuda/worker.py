@@ -10,6 +10,7 @@ from forge_common.errors import ForgeError
 from forge_common.logging import configure
 from forge_common.weights.stages import Bench, Child, artifact_client
 from forge_common.weights.worker import serve
+from forge_trainer_cuda.footprint import MOST_TOKENS
 from forge_trainer_cuda.hardware import Device, choose, used_bytes
 from forge_trainer_cuda.settings import Settings
 
@@ -28,13 +29,17 @@ def main() -> None:
 
 
 def make_bench(settings: Settings, device: Device) -> Bench:
+    if device.kind == "cuda" and "max_tokens_at_once" not in settings.model_fields_set:
+        # The most that is of use; the training takes fewer where the card's memory says so.
+        settings = settings.model_copy(update={"max_tokens_at_once": MOST_TOKENS})
+    facts = {"device": device.kind, "cards": settings.cards, "compiled": settings.compiled}
     return Bench(
         settings=settings,
         spec=TRAIN_CUDA if device.kind == "cuda" else TRAIN_CPU,
         device=device.label,
         memory_bytes=device.memory_bytes,
         libraries=LIBRARIES,
-        child=Child(CHILD, settings.workdir, {"device": device.kind}, settings.child_environment()),
+        child=Child(CHILD, settings.workdir, facts, settings.child_environment()),
         kind=device.kind,
         used=partial(used_bytes, device),
         artifacts=artifact_client(settings),
