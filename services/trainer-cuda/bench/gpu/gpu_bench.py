@@ -41,7 +41,7 @@ PEAKS = {
 FLOOR_ON_H200 = 8_000
 GOALS_ON_H200 = (12_000, 16_000)
 SMALL_GIB = 7.5
-RULES = {"rank": 16, "alpha": 32, "epochs": 1, "batch_size": 64, "batch_tokens": 16_384, "learning_rate": 2e-4,
+RULES = {"rank": 16, "alpha": 32, "epochs": 1, "batch_size": 64, "learning_rate": 2e-4,
          "warmup_steps": 2, "max_seq_length": 8192, "seed": 1}  # fmt: skip
 
 
@@ -60,6 +60,7 @@ class Setting:
     shape: dict[str, Any]
     device: str
     longest: int
+    batch_tokens: int
     home: Path
 
 
@@ -79,7 +80,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as home:
         shape = TINY if options.tiny else QWEN2_5_7B
         base = write_base(Path(home) / "base", shape)
-        setting = Setting(base, shape, device, 512 if options.tiny else 4096, Path(home))
+        longest, batch_tokens = (256, 1024) if options.tiny else (4096, 16_384)
+        setting = Setting(base, shape, device, longest, batch_tokens, Path(home))
         cases = _cases(tokens, has_peer=not options.no_peer)
         if options.tiny:
             cases = [replace(case, limit_gib=None) for case in cases]
@@ -117,7 +119,11 @@ def run(setting: Setting, cases: Sequence[Case]) -> int:
 def _measured(setting: Setting, case: Case) -> dict[str, Any] | None:
     lengths = chat_lengths(case.tokens, setting.longest)
     tokens, masks = token_rows(lengths, setting.shape["vocab_size"])
-    rules = RULES | {"method": case.method, "max_memory_gb": case.limit_gib}
+    rules = RULES | {
+        "method": case.method,
+        "max_memory_gb": case.limit_gib,
+        "batch_tokens": setting.batch_tokens,
+    }
     folder = Path(tempfile.mkdtemp(dir=setting.home))
     task: dict[str, Any] = {"rules": rules, "tokens": tokens, "masks": masks}
     if case.is_peer:

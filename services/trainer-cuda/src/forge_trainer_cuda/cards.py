@@ -25,6 +25,8 @@ from forge_trainer_cuda.memory import is_out_of_memory
 
 # The others wait while the first one judges, saves and loads.
 PATIENCE = timedelta(hours=12)
+# To start Python and load torch.
+START = timedelta(minutes=10)
 
 Backward = Callable[[Sequence[int], int, int], float]
 """Adds the gradients of rows, given by their numbers; the second is how many tokens go at once, the third the batch's targets."""
@@ -129,10 +131,11 @@ def others(job: TrainJob) -> Iterator[None]:
 
 
 def join(job: TrainJob, rank: int, port: int) -> None:
+    store = dist.TCPStore("127.0.0.1", port, job.cards, is_master=rank == 0, timeout=START)
     dist.init_process_group(
         # What is told goes between the CPUs, weights and gradients between the cards.
         "cpu:gloo,cuda:nccl" if job.device == "cuda" else "gloo",
-        init_method=f"tcp://127.0.0.1:{port}",
+        store=store,
         rank=rank,
         world_size=job.cards,
         timeout=PATIENCE,

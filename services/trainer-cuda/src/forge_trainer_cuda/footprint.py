@@ -187,9 +187,10 @@ def choose(
 
 
 def tokens_that_fit(shape: Shape, method: Method, rank: int, free: int) -> int:
-    """How many tokens at once `free` bytes hold beside weights and optimizer, all blocks recomputed."""
+    """How many tokens at once `free` bytes hold beside the weights and a new adapter, all blocks recomputed."""
     found = profile(shape, method, rank, MOST_TOKENS)
-    fixed = LOGIT_COPIES * LOGITS + found.one_block - found.kept
+    # Gradients and optimizer states are still to come.
+    fixed = found.adapter // 2 + found.optimizer + LOGIT_COPIES * LOGITS + found.one_block - found.kept
     growing = (found.activations + found.kept + found.logits - LOGIT_COPIES * LOGITS) / MOST_TOKENS
     return max(FEWEST_TOKENS, min(MOST_TOKENS, int((free / (1 + FRAGMENTATION) - fixed) / growing)))
 

@@ -22,7 +22,7 @@ class Pass:
 
     tokens: int
     resting: int
-    """Weights, adapter and optimizer: what was there before."""
+    """What was there before: weights and adapter."""
     peak: int
     kept: int
     """By that block."""
@@ -43,6 +43,8 @@ class Recompute:
         self._blocks = [each for each in model.modules() if isinstance(each, GradientCheckpointingLayer)]
         self._is_settled = device != "cuda"
         self.kept = len(self._blocks)
+        # AdamW's two, in f32, which the first pass has not seen yet.
+        self._states = 8 * sum(each.numel() for each in model.parameters() if each.requires_grad)
         if not self._is_settled:
             model.get_base_model().gradient_checkpointing_enable({"use_reentrant": False})
             self._keep(1)
@@ -65,7 +67,8 @@ class Recompute:
             yield
         torch.cuda.synchronize()
         seen = Pass(tokens, resting, torch.cuda.max_memory_allocated(), kept[-1])
-        self._keep(blocks_that_keep(seen, budget_bytes(), most_tokens, len(self._blocks)))
+        budget = budget_bytes() - self._states
+        self._keep(blocks_that_keep(seen, budget, most_tokens, len(self._blocks)))
         self._is_settled = True
 
     def all_again(self) -> None:
