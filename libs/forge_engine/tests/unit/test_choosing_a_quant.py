@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
+import forge_engine
 from forge_common.contracts.base import ArtifactRef
 from forge_common.contracts.domain import DomainDocument
 from forge_common.contracts.stages import BaseModelRef, ExportRequest
+from forge_common.errors import Invalid
 from forge_common.weights import quants
 from forge_common.weights.export import choose_quant
 from forge_engine.kquants import QuantiserMissing
@@ -54,3 +58,14 @@ def test_an_adapter_on_a_base_that_is_written_already_needs_no_quantiser():
     assert choose_quant(make_request(base_gguf=known, adapter=True)) == ("q4_k_m", None)
     with pytest.raises(QuantiserMissing):
         choose_quant(make_request(base_gguf=known, adapter=True, mode="fused"))
+
+
+def test_without_the_engines_library_a_k_quant_is_refused_and_8_bits_are_not(monkeypatch):
+    monkeypatch.setitem(sys.modules, "forge_engine.kquants", None)
+    monkeypatch.delattr(forge_engine, "kquants", raising=False)
+
+    with pytest.raises(Invalid, match="engine's library") as refused:
+        quants.is_possible("q4_k_m")
+
+    assert "q8_0" in refused.value.fix
+    assert quants.is_possible("q8_0")

@@ -15,6 +15,7 @@ from gguf.constants import GGML_QUANT_SIZES
 from numpy.typing import NDArray
 
 from forge_common.contracts.domain import Quant
+from forge_common.errors import Invalid
 from forge_common.weights.checkpoint import Array, fit
 
 _BY_NUMPY = {Kind.F32, Kind.F16, Kind.Q8_0}
@@ -52,17 +53,13 @@ def writes_rows(quant: Quant) -> bool:
     """Whether files of this kind are written here row by row, without a file in between."""
     if quant in ("f16", "q8_0"):
         return True
-    from forge_engine import kquants  # trainers have it; forge_common alone does not need it
-
-    return kquants.has_rows()
+    return bool(_kquants().has_rows())
 
 
 def is_possible(quant: Quant) -> bool:
     if writes_rows(quant):
         return True
-    from forge_engine import kquants
-
-    return kquants.program() is not None
+    return _kquants().program() is not None
 
 
 def stored_as(name: str, shape: tuple[int, ...], quant: Quant, *, layers: int, is_tied: bool) -> Any:
@@ -80,9 +77,21 @@ def encode(block: Array, kind: Any, name: str) -> NDArray[Any]:
     if kind in _BY_NUMPY:
         encoded: NDArray[Any] = quants.quantize(plain, kind)
         return np.ascontiguousarray(encoded)
-    from forge_engine import kquants
+    rows: NDArray[np.uint8] = _kquants().rows(plain, kind)
+    return rows
 
-    return kquants.rows(plain, kind)
+
+def _kquants() -> Any:
+    """llama.cpp's code, behind the engine's library: trainers have it, forge_common alone does without."""
+    try:
+        from forge_engine import kquants
+    except ImportError as error:
+        raise Invalid(
+            "K-quants are written by the engine's library, which is not installed here",
+            code="engine_library_missing",
+            fix="install forge-engine here, or take q8_0 or f16",
+        ) from error
+    return kquants
 
 
 def _wanted(name: str, mix: Mix, layers: int, *, is_tied: bool) -> Any:
