@@ -12,6 +12,7 @@ from forge_common.contracts.base import Bundle, Sha256
 from forge_common.contracts.stages import BaseModelRef
 from forge_common.errors import CallerError, DependencyDown, ForgeError
 from forge_common.logging import get_logger
+from forge_common.weights.hub_files import prefetch
 from forge_common.weights.tokenizer import read_json
 
 log = get_logger()
@@ -105,7 +106,7 @@ def _from_hub(ref: BaseModelRef) -> Path:
     )
 
     try:
-        _check_room(ref)
+        _make_ready(ref)
         return _download(ref)
     except GatedRepoError as error:
         raise BaseModelUnavailable(
@@ -125,8 +126,8 @@ def _from_hub(ref: BaseModelRef) -> Path:
         ) from error
 
 
-def _check_room(ref: BaseModelRef) -> None:
-    """Raises DiskFull before the first byte, not after the last one that fitted."""
+def _make_ready(ref: BaseModelRef) -> None:
+    """Raises DiskFull before the first byte, not after the last one that fitted; then fetches what is large."""
     from huggingface_hub import constants, snapshot_download
     from huggingface_hub.errors import DryRunError
 
@@ -146,6 +147,7 @@ def _check_room(ref: BaseModelRef) -> None:
     cache = Path(constants.HF_HUB_CACHE)
     cache.mkdir(parents=True, exist_ok=True)
     check_room(ref.name, needed, cache)
+    prefetch(ref.name, plan, cache)
 
 
 def check_room(

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
@@ -18,6 +19,7 @@ from forge_common.testing.tiny_model import write_tiny_model
 pytestmark = pytest.mark.integration
 
 COMMIT = "c" * 40
+SIZE = 48 << 20
 PROGRAM = """
 import sys
 from pathlib import Path
@@ -82,6 +84,86 @@ def hub(tmp_path):
     server.server_close()
 
 
+@pytest.fixture
+def slow_hub():  # noqa: C901  a small server in one place
+    """A hub whose one large file comes to a stop in the middle, the first time; it takes ranges, and notes which."""
+    data = b"".join(hashlib.sha256(str(n).encode()).digest() for n in range(SIZE // 32))
+    ranges, names = [], {"config.json": b"{}", "model.safetensors": data}
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            path = urlsplit(self.path).path
+            if "/tree/" in path:
+                entries = [
+                    {"type": "file", "path": name, "size": len(body), "oid": hashlib.sha1(body).hexdigest()}
+                    for name, body in names.items()
+                ]
+                self.reply(200, json.dumps(entries).encode(), {})
+            elif path.startswith("/api/"):
+                body = {"id": "org/big", "sha": COMMIT, "siblings": [], "modelId": "org/big"}
+                self.reply(200, json.dumps(body).encode(), {})
+            else:
+                self.file(names[path.rpartition("/")[2]])
+
+        do_HEAD = do_GET  # noqa: N815  named by the base class
+
+        def file(self, body):
+            start = int((self.headers.get("range") or "bytes=0-").removeprefix("bytes=").partition("-")[0])
+            headers = {"ETag": f'"{hashlib.sha1(body).hexdigest()}"', "X-Repo-Commit": COMMIT}
+            if start:
+                headers["content-range"] = f"bytes {start}-{len(body) - 1}/{len(body)}"
+            is_large = len(body) == SIZE and self.command == "GET"
+            if is_large:
+                ranges.append(start)
+            self.reply(206 if start else 200, body[start:], headers, stall=is_large and len(ranges) == 1)
+
+        def reply(self, status, body, headers, *, stall=False):
+            self.send_response(status)
+            for key, value in {"content-length": str(len(body)), "accept-ranges": "bytes", **headers}.items():
+                self.send_header(key, value)
+            self.end_headers()
+            if self.command != "GET":
+                return
+            if stall:
+                self.wfile.write(body[: SIZE // 2])
+                self.wfile.flush()
+                time.sleep(60)
+                return
+            self.wfile.write(body)
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", ranges, data
+    server.shutdown()
+
+
+def test_a_base_whose_download_was_killed_in_the_middle_goes_on(slow_hub, tmp_path):
+    url, ranges, data = slow_hub
+    home = tmp_path / "home"
+    environment = os.environ | {"HF_ENDPOINT": url, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1"}
+    process = subprocess.Popen([sys.executable, "-c", PROGRAM, "org/big", str(home)], env=environment)
+    deadline = time.monotonic() + 60
+
+    def partial() -> int:
+        return sum(path.stat().st_size for path in home.rglob("*.forge-partial"))
+
+    while partial() < SIZE // 4:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    kept = partial()
+
+    folder = tmp_path.joinpath(resolve("org/big", url, home))
+
+    assert (folder / "model.safetensors").read_bytes() == data
+    assert ranges == [0, kept]
+
+
 def etag(path) -> str:
     return hashlib.sha1(path.read_bytes()).hexdigest()
 
@@ -95,7 +177,8 @@ def resolve(name, url, home) -> str:
         text=True,
         check=True,
     )
-    return reply.stdout.strip()
+    # The log stands before it.
+    return reply.stdout.strip().splitlines()[-1]
 
 
 def test_a_base_is_fetched_by_name_without_pickles_or_code(hub, tmp_path):

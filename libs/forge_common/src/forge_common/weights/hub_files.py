@@ -1,0 +1,72 @@
+"""Large files of the model hub, into the hub client's own cache, going on where an earlier try broke off.
+
+The client itself starts anew after a kill: it keeps no partial file that another process could go on with.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Protocol
+
+from forge_common.artifacts import sha256_of
+from forge_common.logging import get_logger
+
+log = get_logger()
+
+# Smaller ones are fetched again in seconds.
+LARGE_BYTES = 16 << 20
+
+
+class Planned(Protocol):
+    """A file of a dry run."""
+
+    commit_hash: str
+    file_size: int | None
+    filename: str
+    will_download: bool
+
+
+def prefetch(name: str, plan: Iterable[Planned], cache: Path) -> None:
+    """Leaves each large file of `plan` where the client looks for it. Raises what the client does."""
+    for file in plan:
+        if file.will_download and (file.file_size or 0) >= LARGE_BYTES:
+            _fetch(name, file, cache)
+
+
+def _fetch(name: str, file: Planned, cache: Path) -> None:
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.file_download import http_get, repo_folder_name
+    from huggingface_hub.utils import (  # type: ignore[attr-defined]
+        WeakFileLock,
+        build_hf_headers,
+    )
+
+    url = hf_hub_url(name, file.filename, revision=file.commit_hash)
+    about = get_hf_file_metadata(url)
+    # Beyond this size the hub hands nothing out over plain HTTP.
+    if not about.etag or not about.size or about.size > constants.MAX_HTTP_DOWNLOAD_SIZE:
+        return
+    blobs = cache / repo_folder_name(repo_id=name, repo_type="model") / "blobs"
+    blobs.mkdir(parents=True, exist_ok=True)
+    blob, partial = blobs / about.etag, blobs / f"{about.etag}.forge-partial"
+    with WeakFileLock(blobs / f"{about.etag}.forge-lock"):
+        if blob.exists():
+            return
+        with partial.open("ab") as out:
+            kept = out.tell()
+            log.info("base.fetching", file=file.filename, bytes=about.size, kept=kept)
+            http_get(url, out, resume_size=kept, headers=build_hf_headers(), expected_size=about.size)
+        if _is_whole(partial, about.etag, about.size):
+            partial.rename(blob)
+        else:
+            # The client fetches it from the beginning.
+            partial.unlink()
+
+
+def _is_whole(path: Path, etag: str, size: int) -> bool:
+    """Large files are named by their sha256."""
+    if re.fullmatch(r"[0-9a-f]{64}", etag):
+        return sha256_of(path) == etag
+    return path.stat().st_size == size
