@@ -43,7 +43,7 @@ def test_a_killed_owner_leaves_no_process(tier, kind):
     )
     assert owner.stdout.readline() == "ready\n"
     inside = psutil.Process(owner.pid).children(recursive=True)
-    assert len(inside) >= 3
+    assert len(inside) >= 2  # the zygote and its task, at least
 
     owner.kill()
     owner.wait()
