@@ -14,8 +14,11 @@ from forge_common.contracts.base import Contract
 from forge_common.contracts.domain import TrainingRules
 from forge_common.contracts.exchange import Message
 from forge_common.nano import teacher, traffic
+from forge_common.nano.grading import passes
+from forge_common.nano.tasks import held_out_tasks
 from forge_common.queue.child import run_child
 from forge_common.queue.stage import Beat
+from forge_common.weights.adapter import read_adapter
 from forge_common.weights.jobs import TrainOutcome
 
 MISSING = [name for name in ("torch", "peft", "mlx", "mlx_lm") if find_spec(name) is None]
@@ -35,6 +38,8 @@ RULES = TrainingRules(
     max_seq_length=256,
     evaluate_every=4,
 )
+# Only the LoRA's random start differs.
+LOSS_TOLERANCE = 0.1
 
 
 @pytest.fixture(scope="module")
@@ -65,14 +70,14 @@ def by_mlx(folder: Path):
     return TrainOutcome.model_validate(in_mlx(job, folder))
 
 
-def train_job(jobs, folder: Path, name: str, **particular) -> Contract:
+def train_job(jobs, folder: Path, name: str, rules: TrainingRules = RULES, **particular) -> Contract:
     return jobs.TrainJob(
         base=str(nano.base_dir()),
         base_name="nano",
         train=str(folder / "train.jsonl"),
         valid=str(folder / "valid.jsonl"),
         system_prompt="",
-        rules=RULES,
+        rules=rules,
         workdir=str(folder / name),
         max_tokens_at_once=2048,
         **particular,
@@ -104,13 +109,66 @@ def test_both_start_from_the_same_loss(by_torch, by_mlx):
 
 
 def test_both_learn_equally_well_from_the_same_tokens(by_torch, by_mlx):
-    judged_by_torch = [point.valid_loss for point in by_torch.curve if point.valid_loss is not None]
-    judged_by_mlx = [point.valid_loss for point in by_mlx.curve if point.valid_loss is not None]
-
-    # Only the LoRA's random start differs.
-    assert judged_by_mlx == pytest.approx(judged_by_torch, rel=0.1)
-    assert judged_by_mlx[-1] < 0.9 * judged_by_mlx[0]
+    assert losses(by_mlx) == pytest.approx(losses(by_torch), rel=LOSS_TOLERANCE)
+    assert losses(by_mlx)[-1] < 0.9 * losses(by_mlx)[0]
     assert by_mlx.tokens == by_torch.tokens
+
+
+def test_both_mean_the_same_by_dora_named_maps_tokens_schedule_and_replay(folder):
+    rules = RULES.model_copy(
+        update={
+            "method": "dora",
+            "targets": ("q_proj", "down_proj"),
+            "num_layers": 2,
+            "batch_tokens": 512,
+            "schedule": "cosine",
+            "replay": 0.25,
+            "iterations": 8,
+        }
+    )
+    given = {"replay": str(folder / "valid.jsonl"), "rules": rules}
+
+    torch, mlx_ = (
+        TrainOutcome.model_validate(
+            run(train_job(jobs, folder, f"{name}-dora", **given, **particular), folder)
+        )
+        for jobs, name, run, particular in (
+            (cuda, "torch", in_torch, {"device": "cpu"}),
+            (mlx, "mlx", in_mlx, {"memory_share": 0.9}),
+        )
+    )
+
+    assert losses(mlx_) == pytest.approx(losses(torch), rel=LOSS_TOLERANCE)
+    assert (mlx_.tokens, mlx_.steps) == (torch.tokens, torch.steps)
+    by_torch, by_mlx = (read_adapter(Path(outcome.adapter)) for outcome in (torch, mlx_))
+    assert by_mlx.pairs.keys() == by_torch.pairs.keys()
+    assert by_mlx.is_dora
+    assert (by_mlx.rank, by_mlx.alpha) == (by_torch.rank, by_torch.alpha)
+
+
+def test_held_out_tasks_are_solved_equally_often_within_noise(folder, by_torch, by_mlx):
+    tasks = held_out_tasks(per_family=1)
+    asked = {
+        "base": str(nano.base_dir()),
+        "prompts": tuple((Message(role="user", content=task.prompt),) for task in tasks),
+        "adapters": (None, by_torch.adapter, by_mlx.adapter),
+        "max_tokens": 48,
+    }
+    job = cuda.GreedyJob(**asked, device="cpu")
+
+    answers = in_torch(job, folder)["answers"]
+
+    base, torch, mlx_ = (
+        sum(passes(task, answer["text"]) for task, answer in zip(tasks, each, strict=True)) / len(tasks)
+        for each in answers
+    )
+    assert min(torch, mlx_) > base + 0.2
+    # Two standard errors of the difference, at their largest.
+    assert abs(torch - mlx_) < 2 * (0.5 / len(tasks)) ** 0.5
+
+
+def losses(outcome: TrainOutcome) -> list[float]:
+    return [point.valid_loss for point in outcome.curve if point.valid_loss is not None]
 
 
 def test_each_reads_the_others_adapter(folder, by_torch, by_mlx):
