@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 import stat
 
@@ -106,4 +107,9 @@ def test_own_names_hold_loopback_this_host_and_what_was_added(monkeypatch):
 
     assert {"localhost", "127.0.0.1", "forge.example.org"} <= set(names)
     assert "" not in names
-    assert own_host()
+
+
+@pytest.mark.integration
+def test_the_address_for_others_is_one_of_this_machines_names():
+    """Asks the routing table, which unit tests may not: it looks like a connection to elsewhere."""
+    assert own_host() in {*own_names(), socket.gethostname()}
