@@ -76,7 +76,7 @@ def main() -> int:
         print("no NVIDIA card answers here: nothing was measured (--tiny runs the script on the CPU)")
         return 0
     device = "cpu" if options.tiny else "cuda"
-    tokens = 4_000 if options.tiny else options.tokens
+    tokens = 16_000 if options.tiny else options.tokens
     with tempfile.TemporaryDirectory() as home:
         shape = TINY if options.tiny else QWEN2_5_7B
         base = write_base(Path(home) / "base", shape)
