@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from forge_evaluator.scorers.negation import is_denial, polarities
-from forge_evaluator.scorers.prose import FUNCTION_WORDS, Sentence, stem, words
+from forge_evaluator.scorers.prose import Sentence
+from forge_evaluator.scorers.vocabulary import FUNCTION_WORDS, stem, words
 
 _KEYWORDS_ONLY = 0.3
 # Of five content words four must be there, of four or three two or three: a sentence says it in its own words.

@@ -16,10 +16,11 @@ from forge_evaluator.benchmarks import Criterion, DocumentCheck, Task
 from forge_evaluator.extract import strip
 from forge_evaluator.scorers.completeness import Covered, completeness
 from forge_evaluator.scorers.likeness import likeness
-from forge_evaluator.scorers.prose import Document, Prompt, Sentence, content, plain, read, words
+from forge_evaluator.scorers.prose import Document, Prompt, Sentence, plain, read
 from forge_evaluator.scorers.score import Answered, Parts, Score
 from forge_evaluator.scorers.structure import structure
 from forge_evaluator.scorers.typed import Found, Reading, decide
+from forge_evaluator.scorers.vocabulary import content, words
 
 _NOTHING_MET = 0.1
 _ECHO = 0.8

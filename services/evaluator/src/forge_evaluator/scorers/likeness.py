@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from forge_evaluator.scorers.prose import function_share, words
+from forge_evaluator.scorers.vocabulary import function_share, words
 
 _FLOOR = 0.25
 _PROSE_SHARE = 0.22

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from forge_evaluator.scorers.prose import words
+from forge_evaluator.scorers.vocabulary import words
 
 _TOKEN = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+(?:'[^\W\d_]+)*|[^\W_]+|[,;:()\[\]—–]|\s-\s")
 

@@ -7,16 +7,9 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from forge_evaluator.benchmarks.checks import DocumentCheck, Terms
-from forge_evaluator.scorers.prose import (
-    UNMARKED,
-    Document,
-    Section,
-    Sentence,
-    run_in_heading,
-    sentence_list,
-    words,
-)
+from forge_evaluator.scorers.prose import UNMARKED, Document, Section, Sentence, run_in_heading, sentence_list
 from forge_evaluator.scorers.typed import Reading, pattern
+from forge_evaluator.scorers.vocabulary import words
 
 SECTION_WORDS = 25
 _TOO_SHORT = 0.2

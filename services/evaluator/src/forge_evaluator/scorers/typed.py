@@ -22,7 +22,8 @@ from forge_evaluator.benchmarks.checks import (
 )
 from forge_evaluator.scorers.figures import amounts, dates, figures, is_falling, unit
 from forge_evaluator.scorers.negation import denies_before, disowns, polarities
-from forge_evaluator.scorers.prose import MAX_WORDS, Document, Prompt, Sentence, words
+from forge_evaluator.scorers.prose import MAX_WORDS, Document, Prompt, Sentence
+from forge_evaluator.scorers.vocabulary import words
 
 LISTED = "the answer lists phrases and states nothing"
 _CONTRADICTED = 0.5

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from forge_evaluator.scorers.prose import content, words
+from forge_evaluator.scorers.vocabulary import content, words
 
 _CRITERION = re.compile(r"^Criterion: (.*)$", re.MULTILINE)
 _MARKED = re.compile(r"(==[0-9a-f]{16}==)\n(.*?)\n\1", re.DOTALL)

@@ -9,7 +9,7 @@ from forge_common.contracts.domain import Scoring
 from forge_common.contracts.scorecard import Outcome
 from forge_evaluator.benchmarks import Task
 from forge_evaluator.scorers import Answered, Score, score
-from forge_evaluator.scorers.prose import FUNCTION_WORDS, words
+from forge_evaluator.scorers.vocabulary import FUNCTION_WORDS, words
 
 GOLD = (
     "The guarantee is not enforceable, because the statute requires a signed writing and the email carries no signature. "

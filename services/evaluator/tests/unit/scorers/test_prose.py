@@ -11,9 +11,10 @@ from forge_evaluator.benchmarks import DocumentCheck, Task
 from forge_evaluator.scorers import Answered, score
 from forge_evaluator.scorers.completeness import completeness
 from forge_evaluator.scorers.likeness import chrf, likeness, rouge_l
-from forge_evaluator.scorers.prose import Prompt, plain, read, split_sentences, stem
+from forge_evaluator.scorers.prose import Prompt, plain, read, split_sentences
 from forge_evaluator.scorers.structure import structure
 from forge_evaluator.scorers.typed import Reading
+from forge_evaluator.scorers.vocabulary import stem
 
 FILLED = (
     "The question is whether the buyer may return the machine after three weeks, because it broke on the second day and"
