@@ -9,12 +9,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 
-from forge_collector.redaction.corpus.makers import KEYS, MAKERS, PERSONAL
+from forge_collector.redaction.corpus import issued, makers
+from forge_collector.redaction.corpus.makers import KEYS
 
 _SLOT = re.compile("⟦([^⟧|]+)(?:\\|([^⟧]+))?⟧")
 # A document with a slot for "key" is made once for each kind of key.
 _ANY_KEY = "key"
-SETS = ("planted", "heldout")
+SETS = ("planted", "heldout", "third")
+MAKERS = makers.MAKERS | issued.SECRETS | issued.PERSONAL
+PERSONAL = makers.PERSONAL.keys() | issued.PERSONAL.keys()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +80,9 @@ def documents(which: str, *, copies: int, seed: int = 1) -> Iterator[Document]:
                 yield template.fill(rng, key)
 
 
-def clean() -> dict[str, str]:
+def clean(which: str = "clean") -> dict[str, str]:
     """Files in which nothing is to be found, by name."""
-    return {name: text for path in _texts("clean") for name, _, text in map(_head, _parts(path))}
+    return {name: text for path in _texts(which) for name, _, text in map(_head, _parts(path))}
 
 
 def wrapped(text: str) -> dict[str, str]:
