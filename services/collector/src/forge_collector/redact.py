@@ -31,7 +31,7 @@ _NAME = re.compile(r"[A-Za-z_$][A-Za-z0-9_$-]{0,40}")
 _SHORT_NAME = re.compile(r"[A-Za-z_$][A-Za-z0-9_$-]{0,18}")
 _LABEL = re.compile(
     r"(?i)pass|pwd|psk|secret|token|key|auth|credential|cookie|session|phone|mobile|tel|fax|msisdn|birth|dob|ssn|social|passport"
-    r"|licen[cs]e|name|address|street|mrn|record|patient|client|insured|policy|member|aadha|cpf|bsn|pesel|nhs|sin$|tax|steuer|cpr"
+    r"|\bpw$|salt|signature|cv[cv]|imei|family|given|plate|holder|tfn|curp|\bpin$|\bsid$|code$|licen[cs]e|name|address|street|mrn|record|patient|client|insured|policy|member|aadha|cpf|bsn|pesel|nhs|sin$|tax|steuer|cpr"
 )
 # The fields of messages themselves, which every exchange has.
 _PLAIN = frozenset(

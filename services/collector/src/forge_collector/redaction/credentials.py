@@ -167,7 +167,7 @@ RULES: tuple[Rule, ...] = (
     ),
     _secret(
         "PASSWORD",
-        rb"(?:sshpass|login|redis-cli|mysql|mariadb|mysqldump|psql|ldapsearch|7z|unzip|mongosh)[^\n]{1,120} -[apPw] ?['\"]?[^\s\"'-]",
+        rb"(?:sshpass|login|redis-cli|mysql|mariadb|mysqldump|psql|ldapsearch|7z|unzip|mongosh)[^\n]{0,120} -[apPw] ?['\"]?[^\s\"'-]",
         START
         + rb"(?:sshpass|(?:docker|podman|helm registry|az|oc|crane|skopeo) login|redis-cli|mysql|mariadb|mysqldump|ldapsearch|unzip|mongosh)"
         rb"(?=[ ])[^\n\x00|]{0,120}? -[apPw] ?['\"]?(?P<value>[^\s\"'\\$\x00-][^\s\"'\\\x00]{5,200})",

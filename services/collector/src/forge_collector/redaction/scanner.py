@@ -11,12 +11,21 @@ from typing import Any, NamedTuple
 
 import hyperscan
 
-from forge_collector.redaction import credentials, identity, personal, provider_keys
+from forge_collector.redaction import columns, credentials, handed_over, identity, people, personal, provider_keys
+from forge_collector.redaction.columns import Columns
 from forge_collector.redaction.rule import Rule
 from forge_common.contracts.domain import RedactionClass
 
 # Earlier rules name what later ones find in the same place.
-RULES: tuple[Rule, ...] = (*provider_keys.RULES, *credentials.RULES, *identity.RULES, *personal.RULES)
+RULES: tuple[Rule | Columns, ...] = (
+    *provider_keys.RULES,
+    *credentials.RULES,
+    *handed_over.RULES,
+    *identity.RULES,
+    *personal.RULES,
+    *people.RULES,
+    *columns.RULES,
+)
 
 
 class Span(NamedTuple):
@@ -31,7 +40,7 @@ class Span(NamedTuple):
 class Scanner:
     """Rules, compiled together, which takes half a second. One for all threads."""
 
-    def __init__(self, rules: tuple[Rule, ...]) -> None:
+    def __init__(self, rules: tuple[Rule | Columns, ...]) -> None:
         self._rules = rules
         self._database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
         self._database.compile(
@@ -70,7 +79,7 @@ def _note(index: int, _start: int, end: int, _flags: int, ends: Any) -> None:
     ends.setdefault(index, []).append(end)
 
 
-def _windows(ends: Iterable[int], rule: Rule, size: int) -> Iterator[tuple[int, int]]:
+def _windows(ends: Iterable[int], rule: Rule | Columns, size: int) -> Iterator[tuple[int, int]]:
     """Stretches around `ends`, joined where they meet, so that no byte is searched twice. `ends` are in order."""
     lo, hi = -1, -1
     for end in ends:

@@ -63,11 +63,17 @@ def is_bare_password(value: bytes) -> bool:
 
 def is_key(value: bytes) -> bool:
     """What stands after the name of a key or token: long and random."""
+    if _BASE64.fullmatch(value):
+        return True
     if len(value) < 12 or value.isdigit() or _is_no_value(value):
         return False
     if _HEX.fullmatch(value) or is_symbol_soup(value):
         return True
     return not all(_is_wordy(part) for part in _SEPARATORS.split(value))
+
+
+# Nothing but a key has this form, though it may begin as a path does.
+_BASE64 = re.compile(rb"(?=[^\d]*\d)[A-Za-z0-9+/]{40,}={1,2}")
 
 
 def has_digit_and_letter(value: bytes) -> bool:

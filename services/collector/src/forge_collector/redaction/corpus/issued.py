@@ -49,10 +49,38 @@ def _words(rng: random.Random, count: int) -> list[str]:
     return [rng.choice(_WORDS) for _ in range(count)]
 
 
-_WORDS = (
-    "copper lantern violin harbour meadow thunder velvet orchid pepper castle marble falcon ginger saddle tunnel "
-    "walnut rocket mirror glacier pigeon cactus ribbon anchor blanket candle dolphin engine feather garlic hammer"
-).split()
+_WORDS = [
+    "copper",
+    "lantern",
+    "violin",
+    "harbour",
+    "meadow",
+    "thunder",
+    "velvet",
+    "orchid",
+    "pepper",
+    "castle",
+    "marble",
+    "falcon",
+    "ginger",
+    "saddle",
+    "tunnel",
+    "walnut",
+    "rocket",
+    "mirror",
+    "glacier",
+    "pigeon",
+    "cactus",
+    "ribbon",
+    "anchor",
+    "blanket",
+    "candle",
+    "dolphin",
+    "engine",
+    "feather",
+    "garlic",
+    "hammer",
+]
 
 
 def _strong(rng: random.Random) -> str:
@@ -251,15 +279,70 @@ SECRETS: dict[str, Maker] = {
     "django": lambda rng: "django-insecure-" + some(rng, 50, string.ascii_lowercase + DIGITS + "!@#%^&*(-_=+)"),
 }  # fmt: skip
 
-_FIRST = (
-    "Amélie Björn Çelik Dimitra Eoghan Fatoumata Gudrun Hiroko Ingeborg Jérôme Katarzyna Lucía Mbali Nikolai Oluwaseun "
-    "Petronella Quentin Rosalind Siobhan Takumi Ulrike Vikram Wilhelmina Ximena Yusuf Zuzana Harriet Malcolm Noor Desmond"
-).split()
-_FAMILY = (
-    "Achterberg Bartoszek Castellanos Delacroix Eichinger Fitzwilliam Grønlund Hasegawa Iturralde Jankowiak Kowalczyk "
-    "Lindqvist Mukherjee Niedermayer Okonkwo Papadakis Quintero Rautenberg Szymanski Tremblay Uchida Villeneuve Wetherby "
-    "Yilmaz Zabolotny Whitlock Pemberton Ashdown Marchetti Osei"
-).split()
+_FIRST = [
+    "Amélie",
+    "Björn",
+    "Çelik",
+    "Dimitra",
+    "Eoghan",
+    "Fatoumata",
+    "Gudrun",
+    "Hiroko",
+    "Ingeborg",
+    "Jérôme",
+    "Katarzyna",
+    "Lucía",
+    "Mbali",
+    "Nikolai",
+    "Oluwaseun",
+    "Petronella",
+    "Quentin",
+    "Rosalind",
+    "Siobhan",
+    "Takumi",
+    "Ulrike",
+    "Vikram",
+    "Wilhelmina",
+    "Ximena",
+    "Yusuf",
+    "Zuzana",
+    "Harriet",
+    "Malcolm",
+    "Noor",
+    "Desmond",
+]
+_FAMILY = [
+    "Achterberg",
+    "Bartoszek",
+    "Castellanos",
+    "Delacroix",
+    "Eichinger",
+    "Fitzwilliam",
+    "Grønlund",
+    "Hasegawa",
+    "Iturralde",
+    "Jankowiak",
+    "Kowalczyk",
+    "Lindqvist",
+    "Mukherjee",
+    "Niedermayer",
+    "Okonkwo",
+    "Papadakis",
+    "Quintero",
+    "Rautenberg",
+    "Szymanski",
+    "Tremblay",
+    "Uchida",
+    "Villeneuve",
+    "Wetherby",
+    "Yilmaz",
+    "Zabolotny",
+    "Whitlock",
+    "Pemberton",
+    "Ashdown",
+    "Marchetti",
+    "Osei",
+]
 
 
 def _name(rng: random.Random) -> str:
@@ -332,9 +415,48 @@ def _ssn(rng: random.Random) -> str:
 
 
 def _day(*patterns: str) -> Maker:
-    months = "January February March April May June July August September October November December".split()
-    german = "Januar Februar März April Mai Juni Juli August September Oktober November Dezember".split()
-    french = "janvier février mars avril mai juin juillet août septembre octobre novembre décembre".split()
+    months = [
+        "January",
+        "February",
+        "March",
+        "April",
+        "May",
+        "June",
+        "July",
+        "August",
+        "September",
+        "October",
+        "November",
+        "December",
+    ]
+    german = [
+        "Januar",
+        "Februar",
+        "März",
+        "April",
+        "Mai",
+        "Juni",
+        "Juli",
+        "August",
+        "September",
+        "Oktober",
+        "November",
+        "Dezember",
+    ]
+    french = [
+        "janvier",
+        "février",
+        "mars",
+        "avril",
+        "mai",
+        "juin",
+        "juillet",
+        "août",
+        "septembre",
+        "octobre",
+        "novembre",
+        "décembre",
+    ]
 
     def make(rng: random.Random) -> str:
         month = rng.randrange(12)

@@ -1,0 +1,167 @@
+"""Values that a column's title names: CSV, Markdown tables, SQL's INSERT. Only as many rows as belong to the title."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from forge_collector.redaction import values
+from forge_common.contracts.domain import RedactionClass
+
+_TITLE_SECRET = re.compile(rb"(?i)^(?:[\w ]{0,20}[ _-])?(?:password|passwd|passwort|kennwort|pwd?|pass|passphrase|secret|token|api[ _-]?key|access[ _-]?key|private[ _-]?key|mot de passe|contrase\xc3\xb1a|pin|password[ _-]hash)$")  # fmt: skip
+_TITLE_PERSON = re.compile(rb"(?i)^(?:(?:first|last|full|given|family|middle|maiden|customer|client|patient|employee|contact|student)[ _-]?name|name|surname|vorname|nachname|nom|pr\xc3\xa9nom|nombre|apellidos?|kunde|patient(?:in)?)$")  # fmt: skip
+_TITLE_BIRTH = re.compile(rb"(?i)^(?:dob|birth[ _-]?da(?:te|y)|date[ _-]of[ _-]birth|geburtsdatum|geburtstag|date de naissance|fecha de nacimiento)$")  # fmt: skip
+_TITLE_ADDRESS = re.compile(rb"(?i)^(?:(?:street|home|postal|mailing|billing|shipping)?[ _-]?address|street|stra\xc3\x9fe|strasse|anschrift|adresse|direcci\xc3\xb3n)$")  # fmt: skip
+_TITLE_RECORD = re.compile(rb"(?i)^(?:mrn|patient[ _-]?(?:id|no|number)|record[ _-]?(?:id|no|number)|customer[ _-]?(?:no|number)|policy[ _-]?(?:no|number)|kundennummer|versichertennummer)$")  # fmt: skip
+_TITLE_PHONE = re.compile(rb"(?i)^(?:(?:mobile|home|work|cell)?[ _-]?(?:tele)?phone(?:[ _-]?(?:no|number))?|mobile|mobil|telefon|handy|t\xc3\xa9l(?:\xc3\xa9phone)?|tel|tel\xc3\xa9fono)$")  # fmt: skip
+_TITLE_ID = re.compile(rb"(?i)^(?:ssn|social[ _-]security[ _-]?\w{0,6}|passport(?:[ _-]?(?:no|number))?|national[ _-]?id|steuer[ _-]?id|svnr|nin|nino|dni|nie|pesel|bsn|cpf|tax[ _-]?id)$")  # fmt: skip
+_BREAK = re.compile(rb"\r?\n|\\{1,4}r?\\{0,4}n|\x00")
+_INSERT = re.compile(rb"(?i)insert\s+into\s+[\w.`\"\[\]]{1,80}\s*\((?P<titles>[^()]{3,800})\)\s*values\s*")
+_TUPLE = re.compile(rb"\(((?:'(?:[^'\\]|''|\\.)*+'|[^()'])*+)\)")
+_CELL = re.compile(rb"'(?:[^'\\]|''|\\.)*+'|\"[^\"\n]*+\"|[^,'\"\s][^,]*+")
+_MOST_ROWS = 5000
+
+
+def _is_word(value: bytes) -> bool:
+    return value[:1].isalpha() and value[:1] == value[:1].upper() and not value.isdigit() and not values.is_reference(value)
+
+
+def _has_digit(value: bytes) -> bool:
+    return sum(48 <= c <= 57 for c in value) >= 4
+
+
+_PERSON, _SECRETS = RedactionClass.PERSON, RedactionClass.SECRETS
+_KINDS: tuple[tuple[re.Pattern[bytes], str, RedactionClass, Callable[[bytes], bool]], ...] = (
+    (_TITLE_SECRET, "PASSWORD", _SECRETS, lambda value: values.is_password(value) or (len(value) >= 40 and value[:1] == b"$")),
+    (_TITLE_PERSON, "PERSON", _PERSON, lambda value: _is_word(value) or value[:1] >= b"\xc3" or value[:2] == b"\\u"),
+    (_TITLE_BIRTH, "BIRTH_DATE", RedactionClass.IDENTITY, _has_digit),
+    (_TITLE_ADDRESS, "ADDRESS", _PERSON, lambda value: any(48 <= c <= 57 for c in value)),
+    (_TITLE_RECORD, "RECORD_NUMBER", _PERSON, _has_digit),
+    (_TITLE_PHONE, "PHONE", RedactionClass.CONTACT, lambda value: sum(48 <= c <= 57 for c in value) >= 7),
+    (_TITLE_ID, "NATIONAL_ID", RedactionClass.IDENTITY, _has_digit),
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """A rule for the columns of one kind: what `rule.Rule` is for a pattern."""
+
+    kind: str
+    group: RedactionClass
+    title: re.Pattern[bytes]
+    check: Callable[[bytes], bool]
+    trigger: bytes
+    back: int = 600
+    ahead: int = 600
+    is_labelled: bool = True
+
+    def spans(self, text: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
+        start = max(start, 0)
+        yield from self._of_inserts(text, start, end)
+        past = start
+        for head in _lines(text, start, end):
+            if head[0] >= past and (sign := _sign(text[head[0] : head[1]])):
+                past = yield from self._of_table(text, head, sign)
+
+    def _of_table(self, text: bytes, head: tuple[int, int], sign: bytes) -> Iterator[tuple[int, int]]:
+        titles = [_bare(text[a:b]) for a, b in _cells(text, *head, sign)]
+        wanted = [at for at, title in enumerate(titles) if self.title.match(title)]
+        at = head[1]
+        if not wanted or not all(len(title) <= 40 for title in titles):
+            return at
+        for row in _rows(text, at, sign, len(titles)):
+            at = row[1]
+            cells = _cells(text, *row, sign)
+            for column in wanted:
+                a, b = _trimmed(text, *cells[column])
+                if self.check(text[a:b]):
+                    yield a, b
+        return at
+
+    def _of_inserts(self, text: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
+        for found in _INSERT.finditer(text, start, end):
+            titles = [_bare(title) for title in found["titles"].split(b",")]
+            wanted = [at for at, title in enumerate(titles) if self.title.match(title)]
+            at = found.end()
+            while wanted and (row := _TUPLE.match(text, at)):
+                cells = [cell.span() for cell in _CELL.finditer(text, row.start(1), row.end(1))]
+                for column in wanted if len(cells) == len(titles) else ():
+                    a, b = _trimmed(text, *cells[column])
+                    if self.check(text[a:b]):
+                        yield a, b
+                at = row.end()
+                while text[at : at + 1] in (b",", b" ", b"\n", b"\r", b"\t") or text[at : at + 2] == b"\\n":
+                    at += 2 if text[at : at + 1] == b"\\" else 1
+
+
+def _lines(text: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
+    at = start
+    for found in _BREAK.finditer(text, start, end):
+        yield at, found.start()
+        at = found.end()
+    yield at, end
+
+
+def _rows(text: bytes, at: int, sign: bytes, width: int) -> Iterator[tuple[int, int]]:
+    """The lines below a title with as many cells, at most so many; a Markdown table's rule among them."""
+    for _ in range(_MOST_ROWS):
+        found = _BREAK.match(text, at)
+        if found is None or found.group() == b"\x00":
+            return
+        at = found.end()
+        following = _BREAK.search(text, at, at + 4000)
+        last = following.start() if following else min(len(text), at + 4000)
+        if len(_cells(text, at, last, sign)) != width:
+            return
+        yield at, last
+        at = last
+
+
+def _sign(line: bytes) -> bytes:
+    return next((sign for sign in (b"|", b"\t", b";", b",") if line.count(sign) >= 1), b"")
+
+
+def _cells(text: bytes, start: int, end: int, sign: bytes) -> list[tuple[int, int]]:
+    cells, at = [], start
+    while (to := text.find(sign, at, end)) >= 0:
+        # A quoted cell may hold the sign.
+        if text[at : at + 1] == b'"' and (close := text.find(b'"' + sign, at + 1, end)) >= 0:
+            to = close + 1
+        cells.append((at, to))
+        at = to + 1
+    return [*cells, (at, end)]
+
+
+def _bare(title: bytes) -> bytes:
+    return title.strip(b" \t\"'`*+[]\\.:#/")
+
+
+def _trimmed(text: bytes, start: int, end: int) -> tuple[int, int]:
+    while start < end and text[start : start + 1] in b" \t\"'`*\\+":
+        start += 1
+    while start < end and text[end - 1 : end] in b" \t\"'`*\\":
+        end -= 1
+    return start, end
+
+
+RULES: tuple[Columns, ...] = tuple(
+    Columns(
+        kind, group, title, check,
+        # The word of a title with a sign beside it; what it is exactly is decided by `title`.
+        trigger=rb"(?i)(?:[,;\t]\"?(?:" + words + rb")\"?(?:[,;\t\r\n]|\\)|(?:^|\n\+?|\\n)\"?(?:" + words + rb")\"?[,;\t]|\|[ ]{0,20}[*`]{0,2}(?:" + words + rb")[*`]{0,2}[ ]{0,20}\||insert\s+into\s+[\w.`\"\[\]]{1,80}\s*\([^()]{0,300}(?:" + words + rb"))",
+    )
+    for (title, kind, group, check), words in zip(
+        _KINDS,
+        (
+            rb"[\w ]{0,12}(?:password|passwd|passwort|kennwort|pwd?|pass|secret|token|key|pin|contrase\xc3\xb1a|mot de passe|hash)",
+            rb"(?:\w{1,10}[ _-]?)?name|surname|nom|pr\xc3\xa9nom|nombre|apellidos?|kunde|patient(?:in)?",
+            rb"dob|birth[ _-]?da(?:te|y)|date[ _-]of[ _-]birth|geburtsdatum|geburtstag|date de naissance|fecha de nacimiento",
+            rb"(?:\w{1,10}[ _-]?)?address|street|stra\xc3\x9fe|strasse|anschrift|adresse|direcci\xc3\xb3n",
+            rb"mrn|(?:patient|record|customer|policy)[ _-]?(?:id|no|number)|kundennummer|versichertennummer",
+            rb"(?:\w{1,10}[ _-]?)?(?:tele)?phone(?:[ _-]?(?:no|number))?|mobile?|telefon|handy|t\xc3\xa9l|tel",
+            rb"ssn|passport(?:[ _-]?(?:no|number))?|national[ _-]?id|steuer[ _-]?id|svnr|nino?|dni|nie|pesel|bsn|cpf|tax[ _-]?id",
+        ),
+        strict=True,
+    )
+)  # fmt: skip

@@ -1,0 +1,281 @@
+"""Secrets that no name stands before in an assignment: on command lines, in protocols, in hashes' forms, in what people say."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from forge_collector.redaction import values
+from forge_collector.redaction.rule import START, Rule
+from forge_common.contracts.domain import RedactionClass
+
+# In JSON that was not parsed, letters beyond ASCII are escaped.
+_N_TILDE, _U_UML = rb"(?:\xc3\xb1|\\{1,4}u00f1|n)", rb"(?:\xc3\xbc|\\{1,4}u00fc|ue)"
+_WORDS = (
+    rb"(?:pass(?:word|wort|phrase|code)?|passwd|kennwort|contrase" + _N_TILDE + rb"a|mot de passe|mdp|senha|wachtwoord"
+    rb"|has" + rb"\xc5\x82" + rb"o|parola|losenord|l\xc3\xb6senord|adgangskode|clave|pwd?|psk|pre-?shared key|shared secret"
+    rb"|(?:client|app|api|signing|webhook)[ -]secret|(?:api|access|secret|account|licen[cs]e|product|activation)[ -]?key"
+    rb"|(?:access|api|auth|bearer|refresh|bot|personal access)[ -]token|schl" + _U_UML + rb"ssel)"
+)
+# What stands between the word and the value in a sentence, in several languages.
+_SAYS = (
+    rb"(?:(?:\s(?!is\b)[^\s:.,;|\x00]{1,20}){0,5}?\s(?:is|was|to|ist|lautet|lauten|war|auf|est|es|era|sera|ser\xc3\xa1|are|still|\xc3\xa8|\xc3\xa9|jest)(?: now| jetzt| still)?"
+    rb"|\s{0,2}[:=]|\s{0,2}->|\s{0,2}\xe2\x86\x92|)"
+)
+_VALUE = rb"(?P<value>(?:[^\s\"'`<>(){}\[\]\\\x00.,;:]|[.,;:]++(?=[^\s\"'`<>(){}\[\]\\\x00.,;:])){6,}+)"
+
+
+def _has_shape(value: bytes) -> bool:
+    """A word and a number, or signs within: what nobody says in a sentence by chance."""
+    return values.is_bare_password(value) and (
+        values.is_key(value) or (values.has_digit_and_letter(value) and len(value) >= 7)
+    )
+
+
+def _rule(
+    kind: str,
+    trigger: bytes,
+    pattern: bytes,
+    check: Callable[[bytes], bool] | None = None,
+    *,
+    back: int = 200,
+    ahead: int = 120,
+) -> Rule:
+    return Rule(
+        kind, RedactionClass.SECRETS, trigger=trigger, pattern=re.compile(pattern), back=back, ahead=ahead,
+        check=None if check is None else lambda match: check(match["value"]), is_labelled=True,
+    )  # fmt: skip
+
+
+def _always(value: bytes) -> bool:
+    return not values.is_reference(value)
+
+
+def _is_random(value: bytes) -> bool:
+    return values.is_key(value)
+
+
+_ARG = rb"(?P<quote>['\"]?)(?P<value>[^\s\"'\\$\x00<>|-][^\s\"'\\\x00<>|]{5,200})(?P=quote)"
+
+RULES: tuple[Rule, ...] = (
+    # Sentences and labels.
+    _rule(
+        "PASSWORD",
+        rb"(?i)(?:password|passwort|passphrase|passcode|passwd|\bpass\b|kennwort|contrase|de passe|senha|wachtwoord|clave|mdp|\bpwd?\b|parola|secret|key|token)[^\n]{0,60}[\s\"'`*:=](?:[^\s\"'`<>(){}\[\]\\]{0,16}[A-Za-z][^\s\"'`<>(){}\[\]\\]{0,16}\d|\d[^\s\"'`<>(){}\[\]\\]{0,8}[A-Za-z])",
+        rb"(?i)(?:(?<![a-z0-9_])|(?<=\\[nrt])|(?<=[-_]))" + _WORDS + _SAYS + rb"[ \t:]{0,3}[\"'`*\xc2\xab\xe2\x80\x9c\x9e]{0,3}(?<=[\s\"'`*:=\xab\x9c\x9e])(?!@)" + _VALUE,
+        _has_shape,
+        back=160,
+        ahead=60,
+    ),
+    # `user / password`, `login: user:password`.
+    _rule(
+        "PASSWORD",
+        rb"(?i)(?:login|credentials?|creds|account|zugang|zugangsdaten|access|anmeldung)[^\n]{0,30}[\w.@-]{2,40} ?[/:|] ?[^\s\"'`]{6}",
+        rb"(?i)\b(?:login|credentials?|creds|account|zugang|zugangsdaten|access|anmeldung)(?: (?:is|are|ist|data|for [\w-]{1,20}))?[ :=]{1,3}[`\"']?"
+        rb"[\w.@-]{2,40} ?[/:|] ?(?P<value>[^\s\"'`\\\x00,;<>()/]{6,80})",
+        _has_shape,
+    ),
+    # Short codes: only right behind what they are called.
+    _rule(
+        "CODE",
+        rb"(?i)(?:\bpin\b|tan\b|code|\botp|cvc|cvv|passcode)[^\n\d]{0,30}\d{3}",
+        rb"(?i)(?:\bPIN(?:[ -]?code)?|\bTAN|\bm?TAN|verification code|security code|one-time (?:code|password)|confirmation code|login code|sign-in code|2fa code|otp(?: code)?|passcode"
+        rb"|best\xc3\xa4tigungscode|sicherheitscode|code de (?:v\xc3\xa9rification|s\xc3\xa9curit\xc3\xa9)|c\xc3\xb3digo de (?:verificaci\xc3\xb3n|seguridad)|cvc2?|cvv2?)\\{0,3}[\"']?"
+        rb"(?:\s[a-z]{1,10}){0,4}?(?:\s(?:is|ist|lautet|est|es|:)|\s?[:=])\s{0,2}\\{0,3}[\"']?(?P<value>\d{3}[ -]?\d{0,5})(?!\w|\.\d)",
+        lambda value: len(set(value)) > 1,
+    ),
+    # Recovery codes: a list below its title.
+    _rule(
+        "RECOVERY_CODE",
+        rb"(?i)(?:recovery|backup|wiederherstellungs|scratch|secours|recuperaci)[^\n]{0,40}(?:codes?|keys?)?[^\n]{0,40}[\s\w][0-9A-Za-z]{4,5}[ -][0-9A-Za-z]{4}",
+        rb"(?i)(?:recovery|backup|scratch|emergency)[ -](?:codes?|keys?)[^\n\x00]{0,40}?[:\n](?P<value>(?:(?:\s|\\{1,4}[nrt]|[+*>,`]|- |\d{1,2}[.)] )*+[0-9a-z]{4,8}(?:-[0-9a-z]{4,8}){1,7}+(?![\w-]))++)",
+        None,
+        ahead=300,
+    ),
+    _rule(
+        "RECOVERY_CODE",
+        rb"(?i)(?:recovery|backup|scratch|emergency)[ -](?:codes?|keys?)",
+        rb"(?i)(?:recovery|backup|scratch|emergency)[ -](?:codes?|keys?)[^\n\x00\\]{0,40}?(?::|\\{1,4}n|\n)(?P<value>(?:(?:\s|\\{1,4}[nrt]|[+*>,`]|- |\d{1,2}[.)] )*+(?=[a-z-]*\d|[0-9]*[A-Za-z])[0-9a-z]{4,8}(?:-[0-9a-z]{4,8}){0,7}+(?=[\s\\,`]|\Z))++)",
+        lambda value: len(re.findall(rb"\d", value)) >= 3,
+        ahead=400,
+    ),
+    # Mnemonics of wallets.
+    _rule(
+        "SEED_PHRASE",
+        rb"(?i)(?:seed|mnemonic|recovery|wallet|secret)[ _-]?(?:phrase|words|seed)?[^\n]{0,30}",
+        rb"(?i)(?:seed|mnemonic|recovery|backup)(?:[ _-]?(?:phrase|words))?\\{0,3}[\"']?(?: is)?\s{0,2}[:=]\s{0,2}\\{0,3}[\"']?(?P<value>(?:[a-z]{3,8} ){11,23}[a-z]{3,8})(?![a-z])",
+        None,
+        ahead=260,
+    ),
+    # Passphrases of several words, in quotes behind their names.
+    _rule(
+        "PASSWORD",
+        rb"(?i)(?:psk|passphrase|password|passwort)[^\n]{0,6}[\"'][a-z]+ [a-z]+ [a-z]",
+        rb"(?i)(?:psk|passphrase|password|passwort)\\{0,3}[\"']?\s{0,3}[:=]\s{0,3}(?P<quote>\\{0,3}[\"'])(?P<value>[a-z0-9]{3,14}(?: [a-z0-9]{3,14}){3,9})(?P=quote)",
+        None,
+    ),
+    # App passwords: four groups of four letters.
+    _rule(
+        "PASSWORD",
+        rb"(?i)app[- ](?:specific )?password[^\n]{0,40}[a-z]{4}[ -][a-z]{4}[ -]",
+        rb"(?i)app[- ](?:specific )?password[^\n:=\x00]{0,40}[:=]?\s{0,2}(?P<value>[a-z]{4}(?P<sign>[ -])[a-z]{4}(?P=sign)[a-z]{4}(?P=sign)[a-z]{4})\b",
+        None,
+    ),
+    # Base32 of an authenticator.
+    _rule(
+        "TOTP",
+        rb"(?i)(?:2fa|totp|otp|mfa|authenticator)[^\n]{0,40}[A-Z2-7]{16}",
+        rb"(?i:2fa|totp|otp|mfa|authenticator)[^\n\x00]{0,40}?(?<![A-Za-z0-9])(?P<value>(?:[A-Z2-7]{4} ?){4,16})(?![A-Za-z0-9])",
+        lambda value: re.search(rb"[2-7]", value) is not None,
+    ),
+    # Wi-Fi as its QR code has it.
+    _rule("PASSWORD", rb"WIFI:[^\n]{0,80}P:[^\n;]", rb"WIFI:[^\n\x00]{0,80}?\bP:(?P<value>[^;\n\x00]{5,80});", _always),
+    # Password hashes are their passwords to whoever has a graphics card.
+    _rule(
+        "PASSWORD_HASH",
+        rb"\$(?:2[abxy]|5|6|7|y|1|apr1|argon2(?:id|i|d)?|scrypt|pbkdf2)\$[\w./$=,+-]{8}",
+        rb"(?P<value>\$(?:2[abxy]|5|6|7|y|1|apr1|argon2(?:id|i|d)?|scrypt|pbkdf2[\w-]{0,12})\$[A-Za-z0-9./$=,+-]{20,}+)",
+        None,
+        ahead=60,
+    ),
+    _rule(
+        "PASSWORD_HASH",
+        rb"(?:pbkdf2_sha\d+|\{S?SHA(?:256|512)?\}|\{PBKDF2\}|SCRAM-SHA-256)\$?[\w+/=$]{8}",
+        rb"(?P<value>(?:pbkdf2_sha\d+|\{S?SHA(?:256|512)?\}|\{PBKDF2\}|SCRAM-SHA-256)\$?[A-Za-z0-9+/=$:]{20,}+)",
+        None,
+        ahead=60,
+    ),
+    # Command lines.
+    _rule(
+        "PASSWORD",
+        rb"(?:sshpass|redis-cli|mysql|mariadb|7z|7za|zip|unzip|rar|unrar|mongosh|mongo|mongodump|smbclient|curl|ldapsearch|ldapadd|docker|nmcli|xfreerdp|rdesktop|cmdkey|sqlcmd|bcp|influx|keytool|psexec|ipmitool)\b[^\n]{0,120}[ /]-{0,2}(?:[apPwW]|pass|password|mS)[ :]?['\"]?[^\s\"'-]",
+        START + rb"(?:sshpass|redis-cli|mysql|mariadb|mysqldump|mysqladmin|7za?|zip|unzip|rar|unrar|mongosh|mongodump|mongorestore|ldapsearch|ldapadd|xfreerdp|rdesktop|cmdkey|sqlcmd|bcp|psexec|ipmitool)(?:\.exe)?"
+        rb"(?=[ ])[^\n\x00|]{0,120}? (?:-[apPw] ?|/p(?:ass)?:|/pass:|-pass(?:word)? )" + _ARG,
+        _has_shape,
+    ),
+    _rule(
+        "PASSWORD",
+        rb"(?:net use |htpasswd |sqlplus |impdp |expdp |sqlldr |smbclient |mount )[^\n]{0,100}",
+        START + rb"(?:net use [^\n\x00]{1,80}?/user:[^\s\x00]{1,60} |htpasswd -\w*b\w* [^\s\x00]{1,80} [^\s\x00]{1,60} |(?:sqlplus|impdp|expdp|sqlldr|exp|imp)(?: -\w+)* [\w.-]{1,40}/|smbclient [^\n\x00]{1,80}? -U [^\s%\x00]{1,60}%)"
+        rb"['\"]?(?P<value>[^\s\"'\\$\x00@/]{5,80})",
+        _always,
+        ahead=200,
+    ),
+    _rule(
+        "PASSWORD",
+        rb"jdbc:oracle:(?:thin|oci):[\w.-]{1,60}/[^\s@]{3}",
+        rb"jdbc:oracle:(?:thin|oci):[\w.-]{1,60}/(?P<value>[^\s@\"'\\\x00]{3,80})@",
+        _always,
+    ),
+    _rule(
+        "PASSWORD",
+        rb"(?:echo|printf|<<<) ?[^\n]{4,120}(?:sudo -S|password-stdin|--stdin|chpasswd|with-token|passwd)",
+        rb"(?:echo|printf|<<<)(?: -\w+)? ?\\{0,3}['\"]?(?:[\w.-]{1,40}:)?(?P<value>[^\s\"'$\\\x00|]{6,200})\\{0,3}['\"]?\s?\|\s?[^\n\x00|]{0,80}?(?:sudo (?:-\w+ )*-S|-stdin|chpasswd|with-token|passwd)",
+        _always,
+    ),
+    _rule(
+        "PASSWORD",
+        rb"(?i)(?:(?:store|key|bind|trust|src|dest|admin|root)-?pass(?:wd|word)?|bindpw|rootpw|passin|passout|--?pass)[ =:]{1,3}['\"]?[^\s\"'$]{5}",
+        rb"(?i)(?:(?:store|key|bind|trust|src|dest|admin|root)-?pass(?:wd|word)?|bindpw|rootpw|--?pass)[ =:]{1,3}(?:pass:)?\\{0,3}['\"]?(?P<value>[^\s\"'$\\\x00<>(){}]{6,200})",
+        values.is_password,
+    ),
+    # Protocols that say it aloud.
+    _rule(
+        "PASSWORD",
+        rb"(?:PASS|AUTH PLAIN|AUTH|IDENTIFY|LOGIN \S{1,60}) [^\s\"']{6}",
+        rb"(?:(?<=[\n\x00> :+])|\A|(?<=\\n))(?:PASS|AUTH(?: (?:PLAIN|LOGIN|XOAUTH2))?|LOGIN [^\s\x00]{1,60}) (?P<value>[^\s\"'\\\x00<>(){}$]{6,400})(?=\s|\\|\Z|\x00)",
+        lambda value: values.is_bare_password(value) or values.is_key(value),
+    ),
+    # A user and a password in a call: the second string of two, where the call's name says what it is for.
+    _rule(
+        "PASSWORD",
+        rb"(?i)(?:auth\w{0,20}|connect|login|logon|sign_?in|credentials?)\([^\n;]{0,120}[\"'][^\"'\s]{8}",
+        rb"(?i)(?:auth\w{0,20}|connect|login|logon|sign_?in|credentials?(?:\.new)?)\([^()\n\x00]{0,160}?(?:Some\()?\\{0,3}[\"'](?P<value>[^\"'\s\\\x00,:]{8,120})\\{0,3}[\"']\)?\s{0,2}(?=[,)]|\Z)",
+        _has_shape,
+        back=260,
+    ),
+    _rule(
+        "PASSWORD",
+        rb"(?i)(?:user_?pwd|userpass|basic_?auth|--user|-u)\W{1,6}[\w.@+-]{1,60}:[^\s\"'$]{6}",
+        rb"(?i)(?:user_?pwd|userpass|basic_?auth)\W{1,6}[\w.@+-]{1,60}:(?P<value>[^\s\"'$\\\x00,]{6,120})",
+        _always,
+    ),
+    # XML elements with attributes, `value=` beside `key=`/`name=` in any order of quotes.
+    _rule(
+        "PASSWORD",
+        rb"(?i)(?:password|passwd|secret|token|apikey)(?: [^<>\n]{1,120})>[^<\s]{6}",
+        rb"(?i)<[\w:.-]{0,40}?(?:password|passwd|secret|token|apikey)(?: [^<>\n\x00]{1,120})>(?P<value>[^<\s\x00]{6,200})</",
+        values.is_password,
+    ),
+    _rule(
+        "SECRET",
+        rb"(?i)apikeys?>[^\n]{0,20}<add key=[^\n]{1,160}value=\\{0,3}\"[^\"]{12}",
+        rb"(?i)apikeys?>[^\n\x00]{0,20}<add key=[^\n\x00]{1,160}?value=\\{0,3}\"(?P<value>[^\"\\]{12,200})",
+        _is_random,
+        back=260,
+    ),
+    # Query parameters and headers that only a random value makes telling.
+    _rule(
+        "TOKEN",
+        rb"(?i)[?&;](?:[\w.-]{0,24}(?:key|token|secret|sig|hash|auth|sid|appid|app_id|pass|pwd|jwt|code|session|credential)[\w.-]{0,12})=[A-Za-z0-9%._~+/-]{12}",
+        rb"(?i)(?:[?&;]|\\u0026)(?:[\w.-]{0,24}?(?:key|token|secret|sig|auth|sid|appid|app_id|pass|pwd|jwt|session|credential)[\w.-]{0,12})=(?P<value>[A-Za-z0-9%._~+/=-]{12,}+)",
+        _is_random,
+    ),
+    _rule(
+        "TOKEN",
+        rb"(?i)(?:infura\.io/v3|alchemy\.com/v2|quiknode\.pro|/bot\d{8,10}:|webhook[\w.-]{0,30}/[\w./-]{0,60})[/\w-]{12}",
+        rb"(?i)(?:infura\.io/(?:ws/)?v3/|alchemy\.com/v2/|quiknode\.pro/|/bot(?=\d{8,10}:))(?P<value>[\w:-]{20,}+)",
+        None,
+        ahead=80,
+    ),
+    # Schemes of the header that are not Bearer's, with what they sign.
+    _rule(
+        "TOKEN",
+        rb"(?i)(?:\b(?:token|apikey|key|ssws|geniekey|bot|hawk|digest|signature|credential|response|mac)[ =:]{1,2}\\{0,3}[\"']?)[A-Za-z0-9._~+/=-]{20}",
+        rb"(?i)(?:[\"' ,:@]|\A|(?<=\n))(?:token|apikey|ssws|geniekey|bot|signature|response|token token=)[ =]\\{0,3}[\"']?(?P<value>[A-Za-z0-9._~+/-]{24,}+={0,2})",
+        _is_random,
+    ),
+    _rule(
+        "SESSION",
+        rb"(?i)\b(?:sid|session|sess|ticket|nonce_secret|csrf)\w{0,10}\\{0,3}[\"']?\s?[:=]\s?\\{0,3}[\"']?[A-Za-z0-9._~%+/-]{16}",
+        rb"(?i)(?:(?<![a-z])|(?<=_))(?:sid|session(?:_?(?:id|token|key))?|sess|ticket|csrf\w{0,10})\\{0,3}[\"']?\s?[:=]\s?\\{0,3}[\"']?(?P<value>[A-Za-z0-9._~%+/-]{16,}+)",
+        _is_random,
+    ),
+    # A name that ends in key, salt or hash of something, whatever comes before; not what identifies rows and caches.
+    _rule(
+        "SECRET",
+        rb"(?i)[a-z][_-]?(?:key|salt|pepper|seed|passphrase|passcode|credentials?)\\{0,3}[\"'\]]{0,2}\s{0,8}(?:=>|[:=,(])\s{0,4}\\{0,3}[\"'`]?[A-Za-z0-9+/_=.~-]{16}",
+        rb"(?i)(?<![a-z])(?!\w{0,30}(?:public|cache|primary|foreign|partition|sort|row|index|idempot|object|registry|integrity|site)\w{0,8}key)"
+        rb"\w{0,30}?(?:(?<=[_-])|(?-i:(?<=[a-z])(?=[KSP])))(?:key|salt|pepper|credentials?)\\{0,3}[\"'\]]{0,2}\s{0,8}(?:=>|[:=,(])\s{0,4}\\{0,3}[\"'`]?(?P<value>[A-Za-z0-9+/_.~-]{16,}+={0,2})",
+        _is_random,
+    ),
+    _rule(
+        "SECRET",
+        rb"(?i)(?:accounts|private|wallet)[^\n]{0,24}0x[0-9a-f]{64}",
+        rb"(?i)(?:accounts|private|wallet)[^\n\x00]{0,24}?(?P<value>0x[0-9a-f]{64})(?![0-9a-f])",
+        None,
+        ahead=30,
+    ),
+    # Environment variables that say by their last word what they hold.
+    _rule(
+        "SECRET",
+        rb"[A-Z0-9]_?(?:PAT|TOKEN|KEY|SECRET|PASS|PWD|PW|AUTH|CREDENTIALS?|SALT)\\{0,3}[\"']?\s{0,3}[:=]\s{0,3}\\{0,3}[\"']?[^\s\"'$<>(){}\[\]\\]{12}",
+        rb"(?<![A-Za-z])[A-Z0-9_]{1,40}?(?<!PUBLIC)_?(?:PAT|TOKEN|KEY|SECRET|PASS|PWD|PW|AUTH|CREDENTIALS?|SALT)\\{0,3}[\"']?\s{0,3}[:=]\s{0,3}\\{0,3}[\"']?(?P<value>[^\s\"'$<>(){}\[\]\\\x00,;]{12,400}+)",
+        _is_random,
+    ),
+    # Records that keep name and value apart.
+    _rule(
+        "SECRET",
+        rb"(?i)(?:pass|passwd|password|pwd|secret|token|key|auth)\\{0,3}[\"']?,?(?:\s|\\{1,4}[nrt]|[+-]){0,30}\\{0,3}[\"']?value\\{0,3}[\"']?\s?[:=]\s?\\{0,3}[\"']?[^\s\"'\\]{6}",
+        rb"(?i)(?:pass|passwd|password|pwd|secret|token|(?<!public_)key|auth)\\{0,3}[\"']?,?(?:\s|\\{1,4}[nrt]|[+-]){0,30}\\{0,3}[\"']?value\\{0,3}[\"']?\s?[:=]\s?\\{0,3}[\"']?(?P<value>[^\s\"'\\\x00<>]{6,400})",
+        values.is_password,
+    ),
+    _rule("TOKEN", rb"A{20}[A-Za-z0-9%]{40}", rb"(?<![A-Za-z0-9+/])A{20,22}[A-Za-z0-9]{8,50}%[A-Za-z0-9%]{30,120}", None, ahead=120),
+    # Structures as Go, Rust and Java print them: `{Host:… Password:…}`, `[user=…, password=…]`.
+    _rule(
+        "PASSWORD",
+        rb"(?i)(?:password|passwd|pwd|secret|token|apikey|\bpw|\bpass)\\{0,3}[\"']?\s{0,3}[:=]\s?\\{0,3}[\"']?[^\s\"'(){}\[\]<>,;\\$]{6}",
+        rb"(?i)(?:(?<![a-z])|(?<=[_.-])|(?-i:(?<=[a-z])(?=[PST])))(?<!publickey)(?:password|passwd|pwd|secret|token|api_?key|pw|pass)\\{0,3}[\"']?\s{0,3}[:=]\s?\\{0,3}[\"']?(?P<value>[^\s\"'(){}\[\]<>,;&\\$\x00]{6,200}+)(?=[\s\"'}\]),;&\\]|\Z)",
+        _has_shape,
+    ),
+)  # fmt: skip
