@@ -15,7 +15,7 @@ from forge_collector.redaction.corpus.makers import KEYS
 _SLOT = re.compile("⟦([^⟧|]+)(?:\\|([^⟧]+))?⟧")
 # A document with a slot for "key" is made once for each kind of key.
 _ANY_KEY = "key"
-SETS = ("planted", "heldout", "third")
+SETS = ("planted", "heldout", "third", "fourth")
 MAKERS = makers.MAKERS | issued.SECRETS | issued.PERSONAL
 PERSONAL = makers.PERSONAL.keys() | issued.PERSONAL.keys()
 
