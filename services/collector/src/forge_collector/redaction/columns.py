@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 
 from forge_collector.redaction import values
@@ -24,7 +24,12 @@ _MOST_ROWS = 5000
 
 
 def _is_word(value: bytes) -> bool:
-    return value[:1].isalpha() and value[:1] == value[:1].upper() and not value.isdigit() and not values.is_reference(value)
+    return (
+        value[:1].isalpha()
+        and value[:1] == value[:1].upper()
+        and not value.isdigit()
+        and not values.is_reference(value)
+    )
 
 
 def _has_digit(value: bytes) -> bool:
@@ -64,7 +69,7 @@ class Columns:
             if head[0] >= past and (sign := _sign(text[head[0] : head[1]])):
                 past = yield from self._of_table(text, head, sign)
 
-    def _of_table(self, text: bytes, head: tuple[int, int], sign: bytes) -> Iterator[tuple[int, int]]:
+    def _of_table(self, text: bytes, head: tuple[int, int], sign: bytes) -> Generator[tuple[int, int], None, int]:
         titles = [_bare(text[a:b]) for a, b in _cells(text, *head, sign)]
         wanted = [at for at, title in enumerate(titles) if self.title.match(title)]
         at = head[1]

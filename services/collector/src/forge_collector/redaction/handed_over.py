@@ -12,8 +12,12 @@ from forge_common.contracts.domain import RedactionClass
 # In JSON that was not parsed, letters beyond ASCII are escaped.
 _N_TILDE, _U_UML = rb"(?:\xc3\xb1|\\{1,4}u00f1|n)", rb"(?:\xc3\xbc|\\{1,4}u00fc|ue)"
 _WORDS = (
-    rb"(?:pass(?:word|wort|phrase|code)?|passwd|kennwort|contrase" + _N_TILDE + rb"a|mot de passe|mdp|senha|wachtwoord"
-    rb"|has" + rb"\xc5\x82" + rb"o|parola|losenord|l\xc3\xb6senord|adgangskode|clave|pwd?|psk|pre-?shared key|shared secret"
+    rb"(?:pass(?:word|wort|phrase|code)?|passwd|kennwort|contrase"
+    + _N_TILDE
+    + rb"a|mot de passe|mdp|senha|wachtwoord"
+    rb"|has"
+    + rb"\xc5\x82"
+    + rb"o|parola|losenord|l\xc3\xb6senord|adgangskode|clave|pwd?|psk|pre-?shared key|shared secret"
     rb"|(?:client|app|api|signing|webhook)[ -]secret|(?:api|access|secret|account|licen[cs]e|product|activation)[ -]?key"
     rb"|(?:access|api|auth|bearer|refresh|bot|personal access)[ -]token|schl" + _U_UML + rb"ssel)"
 )

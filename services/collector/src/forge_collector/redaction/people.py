@@ -53,36 +53,72 @@ def _rule(
     back: int = 160,
     ahead: int = 90,
 ) -> Rule:
-    return Rule(kind, group, trigger, re.compile(pattern), back=back, ahead=ahead, check=check, is_labelled=True)
+    return Rule(
+        kind, group, trigger, re.compile(pattern), back=back, ahead=ahead, check=check, is_labelled=True
+    )
 
 
 _ID_LABELS = (
     rb"(?:(?:kranken)?versicherten(?:nummer|-?nr\.?)|kvnr|sozialversicherungs-?(?:nummer|nr\.?)|rentenversicherungs-?(?:nummer|nr\.?)|sv-?(?:nummer|nr\.?)|svnr"
-    rb"|steuer-?(?:nummer|nr\.?|id(?:nr)?|identifikationsnummer)|st\.-?nr\.?|personalausweis(?:nummer|-?nr\.?)?|ausweis(?:nummer|-?nr\.?)|nif|nie|dni|nuss|curp|rfc|rut|cuit|cuil"
-    rb"|cpf|nip|pesel|regon|pps(?:n| ?number| ?no\.?)?|tfn|tax[ _-]?file[ _-]?number|medicare[ _-]?(?:card|number|no\.?)|itin|tin|utr|ni[ _-]?(?:number|no\.?)|nino|national[ _-]insurance"
-    rb"|ssn|social[ _-]?security|nhs|national[ _-]?id(?:entity)?|identity[ _-]?(?:card|number)|id[ _-]?card|citizen[ _-]?id|tax[ _-]?(?:id|number|payer id)|personal[ _-]?(?:id|code|number)"
-    rb"|s" + _E + rb"curit" + _E + rb" sociale|num" + _E + rb"ro fiscal|codice fiscale|partita iva|carta d'identit\xc3\xa0|cart" + _E + rb" d'identit" + _E
-    + rb"|bsn|burgerservicenummer|personnummer|henkil\xc3\xb6tunnus|henkil\\{1,4}u00f6tunnus|f\xc3\xb8dselsnummer|f\\{1,4}u00f8dselsnummer|cpr|isikukood|cnp|oib|egn|amka|aadhaar|aadhar|pan|sin"
+    rb"|steuer-?(?:nummer|nr\.?)|st\.-?nr\.?|personalausweis(?:nummer|-?nr\.?)?|ausweis(?:nummer|-?nr\.?)|nif|nie|dni|nuss|curp|rfc|rut|cuit|cuil"
+    rb"|nip|regon|pps(?:n| ?number| ?no\.?)?|tfn|tax[ _-]?file[ _-]?number|medicare[ _-]?(?:card|number|no\.?)|itin|utr|ni[ _-]?(?:number|no\.?)|nino|national[ _-]insurance"
+    rb"|national[ _-]?id(?:entity)?|identity[ _-]?(?:card|number)|id[ _-]?card|citizen[ _-]?id|personal[ _-]?(?:id|code|number)"
+    rb"|s"
+    + _E
+    + rb"curit"
+    + _E
+    + rb" sociale|num"
+    + _E
+    + rb"ro fiscal|codice fiscale|partita iva|carta d'identit\xc3\xa0|cart"
+    + _E
+    + rb" d'identit"
+    + _E
+    + rb"|henkil\xc3\xb6tunnus|henkil\\{1,4}u00f6tunnus|f\xc3\xb8dselsnummer|f\\{1,4}u00f8dselsnummer|isikukood|cnp|oib|egn|amka"
     rb"|\xec\xa3\xbc\xeb\xaf\xbc\xeb\x93\xb1\xeb\xa1\x9d\xeb\xb2\x88\xed\x98\xb8|my number)"
 )
 _RECORD_LABELS = (
     rb"(?:mrn|hospital[ _-]?(?:no|number)|medical[ _-]?record|patient(?:en)?[ _-]?(?:id|nr|nummer|number|no)|fall-?(?:nummer|nr)|aufnahme-?(?:nummer|nr)|chart[ _-]?(?:no|number)"
     rb"|(?:vertrags|kunden|mitglieds|versicherungs(?:schein)?|policen|schaden|akten|personal)-?(?:nummer|nr)|customer[ _-]?(?:id|no|number)|account[ _-]?(?:holder )?(?:no|number)|policy[ _-]?(?:no|number)|claim[ _-]?(?:no|number)"
-    rb"|member(?:ship)?[ _-]?(?:id|no|number)|employee[ _-]?(?:id|no|number)|case[ _-]?(?:no|number)|docket|aktenzeichen|num" + _E + rb"ro de (?:dossier|client|contrat)|n\xc2\xb0 (?:de )?(?:dossier|client|contrat)|n\xc3\xbamero de (?:expediente|cliente|p\xc3\xb3liza)|expediente|ipp)"
+    rb"|member(?:ship)?[ _-]?(?:id|no|number)|employee[ _-]?(?:id|no|number)|case[ _-]?(?:no|number)|docket|aktenzeichen|num"
+    + _E
+    + rb"ro de (?:dossier|client|contrat)|n\xc2\xb0 (?:de )?(?:dossier|client|contrat)|n\xc3\xbamero de (?:expediente|cliente|p\xc3\xb3liza)|expediente|ipp)"
 )
 _PEOPLE_LABELS = (
-    rb"(?:(?:(?:first|last|full|given|family|middle|maiden|customer|client|patient|employee|contact|student|guest|account|card)[ _-]?)?(?:holder|name)|surname|vorname|nachname|familienname|nom(?: de famille)?|pr" + _E + rb"nom|nombre|apellidos?|nome|cognome"
+    rb"(?:(?:(?:first|last|full|given|family|middle|maiden|customer|client|patient|employee|contact|student|guest|account|card)[ _-]?)?(?:holder|name)|surname|vorname|nachname|familienname|nom(?: de famille)?|pr"
+    + _E
+    + rb"nom|nombre|apellidos?|nome|cognome"
     rb"|FN|CN|firstname|lastname|given|family|arbeitnehmer(?:in)?|arbeitgeber(?:in)?|versicherungsnehmer(?:in)?|versicherte[r]?|kunde|kundin|mieter(?:in)?|vermieter(?:in)?|ansprechpartner(?:in)?|bearbeiter(?:in)?|antragsteller(?:in)?"
     rb"|kl\xc3\xa4ger(?:in)?|kl\\{1,4}u00e4ger(?:in)?|beklagter?|zeug(?:e|in)|mandant(?:in)?|patient(?:in|e)?|absender|empf\xc3\xa4nger|customer|client|caller|keeper|owner|tenant|landlord|buyer|seller|borrower|lender|employee|beneficiary|applicant|witness|claimant|plaintiff|defendant"
-    rb"|respondent|petitioner|appellant|insured|policyholder|sender|recipient|attn|contact(?: person)?|signed(?: by)?|prepared by|referred by|physician|surgeon|consultant|assegurado|titulaire|titular|assur" + _E + rb"e?|b" + _E + rb"n" + _E + rb"ficiaire|paciente|cliente|demandeur|demandante|next of kin|emergency contact)"
+    rb"|respondent|petitioner|appellant|insured|policyholder|sender|recipient|attn|contact(?: person)?|signed(?: by)?|prepared by|referred by|physician|surgeon|consultant|assegurado|titulaire|titular|assur"
+    + _E
+    + rb"e?|b"
+    + _E
+    + rb"n"
+    + _E
+    + rb"ficiaire|paciente|cliente|demandeur|demandante|next of kin|emergency contact)"
 )
 _PHONE_LABELS = (
-    rb"(?:tel|telefon|telephone|t" + _E + rb"l(?:" + _E + rb"phone)?|tel\xc3\xa9fono|tel\\{1,4}u00e9fono|telefono|telefoon|phone|ph|mobile|mobil|mobiel|m(?:\xc3\xb3|\\{1,4}u00f3)vil|cell|cellulare|celular|fax|handy|whatsapp|gsm|portable|rufnummer|r\xc3\xbcckruf|call|text|ring|sms|kom\xc3\xb3rka|puhelin|telefonnr|msisdn|[MTF])"
+    rb"(?:tel|telefon|telephone|t"
+    + _E
+    + rb"l(?:"
+    + _E
+    + rb"phone)?|tel\xc3\xa9fono|tel\\{1,4}u00e9fono|telefono|telefoon|phone|ph|mobile|mobil|mobiel|m(?:\xc3\xb3|\\{1,4}u00f3)vil|cell|cellulare|celular|fax|handy|whatsapp|gsm|portable|rufnummer|r\xc3\xbcckruf|call|text|ring|sms|kom\xc3\xb3rka|puhelin|telefonnr|msisdn|[MTF])"
 )
-_MONTH = rb"(?:jan|gen|ene|f" + _E + rb"[bv]|m(?:a|\xc3\xa4|\\{1,4}u00e4)[iryjgr]|mrt|mei|a[pbv]r|ju[nil]|giu|lug|a(?:u|o)(?:g|\xc3\xbb|\\{1,4}u00fb|u)|ago|se[pt]|o[ckt]t|nov|d" + _E + rb"[czs]|dic)(?:[a-z]|[\xc3][\x80-\xbf]|" + _ESCAPED + rb"){0,8}\.?"
+_MONTH = (
+    rb"(?:jan|gen|ene|f"
+    + _E
+    + rb"[bv]|m(?:a|\xc3\xa4|\\{1,4}u00e4)[iryjgr]|mrt|mei|a[pbv]r|ju[nil]|giu|lug|a(?:u|o)(?:g|\xc3\xbb|\\{1,4}u00fb|u)|ago|se[pt]|o[ckt]t|nov|d"
+    + _E
+    + rb"[czs]|dic)(?:[a-z]|[\xc3][\x80-\xbf]|"
+    + _ESCAPED
+    + rb"){0,8}\.?"
+)
 _DATE = (
-    rb"(?:\d{1,2}[./ -]\d{1,2}[./ -]\d{2,4}|\d{4}[./-]\d{1,2}[./-]\d{1,2}|\d{8}|\d{1,2}(?:st|nd|rd|th|er|\.|\xc2\xba)?(?: de)?[ -]" + _MONTH
-    + rb",?(?: de)?[ -]\d{2,4}|" + _MONTH + rb" \d{1,2}(?:st|nd|rd|th)?,? \d{4})"
+    rb"(?:\d{1,2}[./ -]\d{1,2}[./ -]\d{2,4}|\d{4}[./-]\d{1,2}[./-]\d{1,2}|\d{8}|\d{1,2}(?:st|nd|rd|th|er|\.|\xc2\xba)?(?: de)?[ -]"
+    + _MONTH
+    + rb",?(?: de)?[ -]\d{2,4}|"
+    + _MONTH
+    + rb" \d{1,2}(?:st|nd|rd|th)?,? \d{4})"
 )
 _CITY = _UP + _LOW + rb"{1,25}(?:[ -](?:am|an der|bei|sur|de|la|" + _UP + _LOW + rb"{1,20})){0,3}"
 _PERSON, _IDENTITY, _NETWORK = RedactionClass.PERSON, RedactionClass.IDENTITY, RedactionClass.NETWORK
@@ -95,7 +131,7 @@ _CLOSINGS = (
 RULES: tuple[Rule, ...] = (
     _rule(
         "NATIONAL_ID", _IDENTITY,
-        _BEFORE + rb"(?i:" + _ID_LABELS.replace(rb"|pan|sin", rb"|\bpan\b|\bsin\b").replace(rb"|rut|", rb"|\brut\b|").replace(rb"|tin|", rb"|\btin\b|").replace(rb"|nie|", rb"|\bnie\b|").replace(rb"|nip|", rb"|\bnip\b|").replace(rb"|cnp|", rb"|\bcnp\b|") + rb")[^\n\w]{0,4}(?:[\w\xc2\xb0.]{1,8}[^\n\w]{0,4})?[A-Z]{0,6}\d",
+        _BEFORE + rb"(?i:" + _ID_LABELS.replace(rb"|rut|", rb"|\brut\b|").replace(rb"|nie|", rb"|\bnie\b|").replace(rb"|nip|", rb"|\bnip\b|").replace(rb"|cnp|", rb"|\bcnp\b|") + rb")[^\n\w]{0,4}(?:[\w\xc2\xb0.]{1,8}[^\n\w]{0,4})?[A-Z]{0,6}\d",
         rb"(?i:" + _START + _ID_LABELS + rb"(?:[ _-]?(?:code|card|id))?" + _COLON + rb")(?P<value>[A-Z]{0,6}[ -]?\d(?:[A-Z0-9]|[ ./-](?=[A-Z0-9])){5,22})(?![\w-])",
         lambda match: sum(48 <= c <= 57 for c in match["value"]) >= 6 or (len(match["value"]) >= 9 and sum(48 <= c <= 57 for c in match["value"]) >= 3),
     ),

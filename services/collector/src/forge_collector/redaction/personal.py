@@ -237,7 +237,9 @@ RULES: tuple[Rule, ...] = (
         RedactionClass.NETWORK,
         ahead=50,
         trigger=rb"[23][0-9a-fA-F]{3}:[0-9a-fA-F]{0,4}:",
-        pattern=re.compile(rb"(?:(?<![\w:.])|(?<=\\[nrt]))[23][0-9a-fA-F]{3}(?::[0-9a-fA-F]{0,4}){2,7}(?![\w:])"),
+        pattern=re.compile(
+            rb"(?:(?<![\w:.])|(?<=\\[nrt]))[23][0-9a-fA-F]{3}(?::[0-9a-fA-F]{0,4}){2,7}(?![\w:])"
+        ),
         check=_is_ipv6,
     ),
     Rule(

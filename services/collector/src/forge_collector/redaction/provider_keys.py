@@ -96,7 +96,11 @@ _TOKENS: tuple[tuple[str, str, int], ...] = (
     ("xkeysib-", "[0-9a-f-]", 64),
     ("sess-", _ALNUM, 40),
     ("ABSK", "[A-Za-z0-9+/=]", 80),
-    ("(?:bkua|bkat|bkct|bkpt|CCIPAT|CCIPRJ|sq[pua]|tfp|nfp|nfo|napi|rnd|re|wkey|apify_api|shpua|dvc|ddp|glptt|lsk|pk_prod|sk_prod|ctx7sk|exa|fc|bb_live|e2b|modal|ak|as|cal_live|uptick|sendg|prv|sck|dsn|cfat|cfut|cfk|vcp|vca|vci|vcr|vck|hubapi|aio|ntc|tok|ory_(?:at|rt|pat)|zpka|mcp|wh|clh|ss_live|acc|sec)_", "[A-Za-z0-9_-]", 24),
+    (
+        "(?:bkua|bkat|bkct|bkpt|CCIPAT|CCIPRJ|sq[pua]|tfp|nfp|nfo|napi|rnd|re|wkey|apify_api|shpua|dvc|ddp|glptt|lsk|pk_prod|sk_prod|ctx7sk|exa|fc|bb_live|e2b|modal|ak|as|cal_live|uptick|sendg|prv|sck|dsn|cfat|cfut|cfk|vcp|vca|vci|vcr|vck|hubapi|aio|ntc|tok|ory_(?:at|rt|pat)|zpka|mcp|wh|clh|ss_live|acc|sec)_",
+        "[A-Za-z0-9_-]",
+        24,
+    ),
     ("CFPAT-", _URL, 40),
     ("pul-", _HEX, 40),
     ("oy2", "[a-z0-9]", 43),

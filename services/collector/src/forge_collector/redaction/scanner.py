@@ -11,7 +11,15 @@ from typing import Any, NamedTuple
 
 import hyperscan
 
-from forge_collector.redaction import columns, credentials, handed_over, identity, people, personal, provider_keys
+from forge_collector.redaction import (
+    columns,
+    credentials,
+    handed_over,
+    identity,
+    people,
+    personal,
+    provider_keys,
+)
 from forge_collector.redaction.columns import Columns
 from forge_collector.redaction.rule import Rule
 from forge_common.contracts.domain import RedactionClass

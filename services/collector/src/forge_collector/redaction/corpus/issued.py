@@ -8,8 +8,9 @@ import random
 import re
 import string
 from collections.abc import Callable
+from importlib import import_module
+from types import ModuleType
 
-from stdnum import get_cc_module
 from stdnum.at import vnr
 from stdnum.br import cpf
 from stdnum.fr import nir
@@ -485,9 +486,13 @@ def _public_v6(rng: random.Random) -> str:
     return str(ipaddress.IPv6Address((0x2A02 << 112) + (rng.getrandbits(48) << 64) + rng.getrandbits(64)))
 
 
+def _number(country: str, module: str) -> ModuleType:
+    return import_module(f"stdnum.{country}.{module}")
+
+
 def _verified(country: str, module: str, body: str) -> Maker:
     """Drawn until python-stdnum's own check of that country's number agrees."""
-    return _checked(form(body), get_cc_module(country, module).is_valid)
+    return _checked(form(body), _number(country, module).is_valid)
 
 
 def _resident(rng: random.Random) -> str:
@@ -503,7 +508,7 @@ def _with_birth(country: str, module: str, tail: str, order: str = "ymd") -> Mak
         }
         return "".join(parts[c] for c in order) + form(tail)(rng)
 
-    return _checked(draw, get_cc_module(country, module).is_valid)
+    return _checked(draw, _number(country, module).is_valid)
 
 
 def _austrian(rng: random.Random) -> str:
