@@ -69,7 +69,9 @@ class Columns:
             if head[0] >= past and (sign := _sign(text[head[0] : head[1]])):
                 past = yield from self._of_table(text, head, sign)
 
-    def _of_table(self, text: bytes, head: tuple[int, int], sign: bytes) -> Generator[tuple[int, int], None, int]:
+    def _of_table(
+        self, text: bytes, head: tuple[int, int], sign: bytes
+    ) -> Generator[tuple[int, int], None, int]:
         titles = [_bare(text[a:b]) for a, b in _cells(text, *head, sign)]
         wanted = [at for at, title in enumerate(titles) if self.title.match(title)]
         at = head[1]

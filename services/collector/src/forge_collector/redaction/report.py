@@ -85,7 +85,8 @@ def measure_clean(texts: Iterable[tuple[str, str]], *, is_strict: bool = False) 
 
 def clean_files() -> Iterator[tuple[str, str]]:
     """The corpus's own: code in many languages, lock files, logs, full of what looks like a find."""
-    yield from clean().items()
+    for folder in ("clean", "clean_third", "clean_fourth"):
+        yield from clean(folder).items()
 
 
 def installed_code(limit: int) -> Iterator[tuple[str, str]]:

