@@ -271,7 +271,7 @@ RULES: tuple[Rule, ...] = (
     _rule(
         "SECRET",
         rb"(?i)(?:pass|passwd|password|pwd|secret|token|key|auth)\\{0,3}[\"']?,?(?:\s|\\{1,4}[nrt]|[+-]){0,30}\\{0,3}[\"']?value\\{0,3}[\"']?\s?[:=]\s?\\{0,3}[\"']?[^\s\"'\\]{6}",
-        rb"(?i)(?:pass|passwd|password|pwd|secret|token|(?<!public_)key|auth)\\{0,3}[\"']?,?(?:\s|\\{1,4}[nrt]|[+-]){0,30}\\{0,3}[\"']?value\\{0,3}[\"']?\s?[:=]\s?\\{0,3}[\"']?(?P<value>[^\s\"'\\\x00<>]{6,400})",
+        rb"(?i)(?:pass|passwd|password|pwd|secret|token|(?<!public_)key|auth)\\{0,3}[\"']?,?(?:\s|\\{1,4}[nrt]|[+-]){0,30}\\{0,3}[\"']?value\\{0,3}[\"']?\s?[:=]\s?\\{0,3}[\"']?(?P<value>[^\s\"'\\\x00<>(),]{6,400})",
         values.is_password,
     ),
     _rule("TOKEN", rb"A{20}[A-Za-z0-9%]{40}", rb"(?<![A-Za-z0-9+/])A{20,22}[A-Za-z0-9]{8,50}%[A-Za-z0-9%]{30,120}", None, ahead=120),

@@ -60,7 +60,7 @@ def _rule(
 
 _ID_LABELS = (
     rb"(?:(?:kranken)?versicherten(?:nummer|-?nr\.?)|kvnr|sozialversicherungs-?(?:nummer|nr\.?)|rentenversicherungs-?(?:nummer|nr\.?)|sv-?(?:nummer|nr\.?)|svnr"
-    rb"|steuer-?(?:nummer|nr\.?)|st\.-?nr\.?|personalausweis(?:nummer|-?nr\.?)?|ausweis(?:nummer|-?nr\.?)|nif|nie|dni|nuss|curp|rfc|rut|cuit|cuil"
+    rb"|steuer-?(?:nummer|nr\.?)|st\.-?nr\.?|personalausweis(?:nummer|-?nr\.?)?|ausweis(?:nummer|-?nr\.?)|nif|nie|dni|nuss|curp|rut|cuit|cuil"
     rb"|nip|regon|pps(?:n| ?number| ?no\.?)?|tfn|tax[ _-]?file[ _-]?number|medicare[ _-]?(?:card|number|no\.?)|itin|utr|ni[ _-]?(?:number|no\.?)|nino|national[ _-]insurance"
     rb"|national[ _-]?id(?:entity)?|identity[ _-]?(?:card|number)|id[ _-]?card|citizen[ _-]?id|personal[ _-]?(?:id|code|number)"
     rb"|s"
@@ -138,8 +138,8 @@ RULES: tuple[Rule, ...] = (
     _rule(
         # Letters first, as in Mexico and Italy, and on German cards.
         "NATIONAL_ID", _IDENTITY,
-        _BEFORE + rb"(?i:curp|rfc|codice fiscale|personalausweis|ausweis|identity card|id card)[^\n]{0,20}[A-Z0-9]{7}",
-        rb"(?i:" + _START + rb"(?:curp|rfc|codice fiscale|personalausweis(?:nummer|-?nr\.?)?|ausweis(?:nummer|-?nr\.?)|identity card|id card)" + _COLON + rb")(?P<value>[A-Z0-9]{8,18})(?![\w-])",
+        _BEFORE + rb"(?i:curp|codice fiscale|personalausweis|ausweis|identity card|id card)[^\n]{0,20}[A-Z0-9]{7}",
+        rb"(?i:" + _START + rb"(?:curp|codice fiscale|personalausweis(?:nummer|-?nr\.?)?|ausweis(?:nummer|-?nr\.?)|identity card|id card)" + _COLON + rb")(?P<value>[A-Z0-9]{8,18})(?![\w-])",
         _digits(3),
     ),
     _rule(
@@ -191,7 +191,7 @@ RULES: tuple[Rule, ...] = (
         # Mobile numbers as Germany, Austria, the Netherlands, France and Italy write them, and landlines with a dash.
         "PHONE", RedactionClass.CONTACT,
         rb"0[1-9]\d{0,4}\)?[ /-]{1,3}\d{2,8}",
-        rb"(?:(?<![\w.+/=#$-])(?<!\d[ :,])|(?<=\\[nrt]))(?P<value>0[1-9]\d{1,4}[ ]?[/-][ ]?\d{5,9}|06[ -]\d{8}|0[67]\d{2} \d{3} \d{2} \d{2}|0\d{2} \d{3} \d{2} \d{2}|00[1-9]\d[ -]?\d{2,4}[ -]?\d{3,8}|0[1-9]\d{1,3} \d{6,8})(?![\w/-]|[.,:]\d| \d)",
+        rb"(?:(?<![\w.+/=#$-])(?<!\d[ :,])|(?<=\\[nrt]))(?P<value>0[1-9]\d{1,4}[ ]?[/-][ ]?\d{5,9}|06[ -]\d{8}|0[67]\d{2} \d{3} \d{2} \d{2}|0\d{2} \d{3} \d{2} \d{2}|0049[ -]?\d{2,4}[ -]?\d{3,8}|0[1-9]\d{1,3} \d{6,8})(?![\w/-]|[.,:]\d| \d)",
         lambda match: 9 <= sum(48 <= c <= 57 for c in match["value"]) <= 14 and len(set(match["value"])) > 4 and not re.search(rb"12345", match["value"]),
     ),
     _rule(
