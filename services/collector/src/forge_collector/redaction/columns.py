@@ -20,7 +20,17 @@ _BREAK = re.compile(rb"\r?\n|\\{1,4}r?\\{0,4}n|\x00")
 _INSERT = re.compile(rb"(?i)insert\s+into\s+[\w.`\"\[\]]{1,80}\s*\((?P<titles>[^()]{3,800})\)\s*values\s*")
 _TUPLE = re.compile(rb"\(((?:'(?:[^'\\]|''|\\.)*+'|[^()'])*+)\)")
 _CELL = re.compile(rb"'(?:[^'\\]|''|\\.)*+'|\"[^\"\n]*+\"|[^,'\"\s][^,]*+")
+_ESCAPED_TAB = re.compile(rb"\\{1,4}t(?=[A-Z]|[a-z]{2})")
+# In JSON that was not parsed the first title stands behind the field's name.
+_OPENING = re.compile(rb"[^\r\n]{0,200}\": ?\\{0,7}\"(?=[^\"])")
 _MOST_ROWS = 5000
+# A title has none of code's signs, except a remark at its end.
+_CODE = re.compile(rb"[=\[\]{}]|[^\s]\(|\)[^\s\"]")
+_ANYTHINGS = frozenset((b"name", b"nom", b"nombre"))
+_OF_PERSONS = re.compile(
+    rb"(?i)mail|phone|mobil|tel|birth|dob|geburt|naissance|nacimi|address|street|stra|anschrift|adresse|direcci|city|town|stadt|iban|ssn|mrn"
+    rb"|surname|vorname|pr\xc3\xa9nom|apellido|gender|\bage\b|salary|patient|employee|passport|national|diagnos"
+)
 
 
 def _is_word(value: bytes) -> bool:
@@ -38,7 +48,7 @@ def _has_digit(value: bytes) -> bool:
 
 _PERSON, _SECRETS = RedactionClass.PERSON, RedactionClass.SECRETS
 _KINDS: tuple[tuple[re.Pattern[bytes], str, RedactionClass, Callable[[bytes], bool]], ...] = (
-    (_TITLE_SECRET, "PASSWORD", _SECRETS, lambda value: values.is_password(value) or (len(value) >= 40 and value[:1] == b"$")),
+    (_TITLE_SECRET, "PASSWORD", _SECRETS, lambda value: (values.is_password(value) and not values.is_dotted_name(value)) or (len(value) >= 40 and value[:1] == b"$")),
     (_TITLE_PERSON, "PERSON", _PERSON, lambda value: _is_word(value) or value[:1] >= b"\xc3" or value[:2] == b"\\u"),
     (_TITLE_BIRTH, "BIRTH_DATE", RedactionClass.IDENTITY, _has_digit),
     (_TITLE_ADDRESS, "ADDRESS", _PERSON, lambda value: any(48 <= c <= 57 for c in value)),
@@ -69,13 +79,28 @@ class Columns:
             if head[0] >= past and (sign := _sign(text[head[0] : head[1]])):
                 past = yield from self._of_table(text, head, sign)
 
+    def _wanted(self, titles: list[bytes]) -> list[int]:
+        """Which columns are meant. `name` alone is anything's: beside it must stand what only persons have."""
+        is_of_persons = any(map(_OF_PERSONS.search, titles))
+        return [
+            at
+            for at, title in enumerate(titles)
+            if self.title.match(title) and (is_of_persons or title.lower() not in _ANYTHINGS)
+        ]
+
     def _of_table(
         self, text: bytes, head: tuple[int, int], sign: bytes
     ) -> Generator[tuple[int, int], None, int]:
-        titles = [_bare(text[a:b]) for a, b in _cells(text, *head, sign)]
-        wanted = [at for at, title in enumerate(titles) if self.title.match(title)]
         at = head[1]
-        if not wanted or not all(len(title) <= 40 for title in titles):
+        if opening := _OPENING.match(text, head[0], at):
+            head = opening.end(), at
+        first, *others = (text[a:b] for a, b in _cells(text, *head, sign))
+        # Behind a log's own words, or a name that a text is assigned to.
+        titles = [_bare(title) for title in (first.rpartition(b"=")[2], *others)]
+        wanted = self._wanted(titles)
+        # One word and a sign is a line of code.
+        is_table = len(titles) - titles.count(b"") >= 2 and all(len(title) <= 40 for title in titles)
+        if not wanted or not is_table or any(map(_CODE.search, others)):
             return at
         for row in _rows(text, at, sign, len(titles)):
             at = row[1]
@@ -89,7 +114,7 @@ class Columns:
     def _of_inserts(self, text: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
         for found in _INSERT.finditer(text, start, end):
             titles = [_bare(title) for title in found["titles"].split(b",")]
-            wanted = [at for at, title in enumerate(titles) if self.title.match(title)]
+            wanted = self._wanted(titles)
             at = found.end()
             while wanted and (row := _TUPLE.match(text, at)):
                 cells = [cell.span() for cell in _CELL.finditer(text, row.start(1), row.end(1))]
@@ -126,7 +151,9 @@ def _rows(text: bytes, at: int, sign: bytes, width: int) -> Iterator[tuple[int, 
 
 
 def _sign(line: bytes) -> bytes:
-    return next((sign for sign in (b"|", b"\t", b";", b",") if line.count(sign) >= 1), b"")
+    escaped = _ESCAPED_TAB.search(line)
+    signs = (b"|", b"\t", escaped.group() if escaped else b"\t", b";", b",")
+    return next((sign for sign in signs if sign in line), b"")
 
 
 def _cells(text: bytes, start: int, end: int, sign: bytes) -> list[tuple[int, int]]:
@@ -136,7 +163,7 @@ def _cells(text: bytes, start: int, end: int, sign: bytes) -> list[tuple[int, in
         if text[at : at + 1] == b'"' and (close := text.find(b'"' + sign, at + 1, end)) >= 0:
             to = close + 1
         cells.append((at, to))
-        at = to + 1
+        at = to + len(sign)
     return [*cells, (at, end)]
 
 
@@ -156,7 +183,7 @@ RULES: tuple[Columns, ...] = tuple(
     Columns(
         kind, group, title, check,
         # The word of a title with a sign beside it; what it is exactly is decided by `title`.
-        trigger=rb"(?i)(?:[,;\t]\"?(?:" + words + rb")\"?(?:[,;\t\r\n]|\\)|(?:^|\n\+?|\\n)\"?(?:" + words + rb")\"?[,;\t]|\|[ ]{0,20}[*`]{0,2}(?:" + words + rb")[*`]{0,2}[ ]{0,20}\||insert\s+into\s+[\w.`\"\[\]]{1,80}\s*\([^()]{0,300}(?:" + words + rb"))",
+        trigger=rb"(?i)(?:(?:[,;\t]|\\t)\\{0,3}\"?(?:" + words + rb")\\{0,3}\"?(?:[,;\t\r\n]|\\)|(?:^|[\n=]\+?|\\n)\\{0,3}\"?(?:" + words + rb")\\{0,3}\"?(?:[,;\t]|\\t)|\|[ ]{0,20}[*`]{0,2}(?:" + words + rb")[*`]{0,2}[ ]{0,20}\||insert\s+into\s+[\w.`\"\[\]]{1,80}\s*\([^()]{0,300}(?:" + words + rb"))",
     )
     for (title, kind, group, check), words in zip(
         _KINDS,

@@ -102,7 +102,9 @@ def _named(
     )
     # XML elements, and records that keep name and value apart.
     yield rule(
-        rb">[^<\s]{6}", rb"(?<![?P])<[\w:.-]{0,40}?" + named + rb">(?P<value>[^<\s\x00]{6,}+)", _is(quoted)
+        rb">[^<\s]{6}",
+        rb"(?<![?P])<[\w:.-]{0,40}?" + named + rb">(?P<value>(?!@)[^<\s\x00]{6,}+)",
+        _is(quoted),
     )
     apart = (
         rb"\\{0,3}[\"']?,?\s{1,20}-?\s{0,20}\\{0,3}[\"']?value\\{0,3}[\"']?\s{0,3}[:=]\s{0,3}\\{0,3}[\"']?"

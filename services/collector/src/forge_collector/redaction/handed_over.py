@@ -23,7 +23,7 @@ _WORDS = (
 )
 # What stands between the word and the value in a sentence, in several languages.
 _SAYS = (
-    rb"(?:(?:\s(?!is\b)[^\s:.,;|\x00]{1,20}){0,5}?\s(?:is|was|to|ist|lautet|lauten|war|auf|est|es|era|sera|ser\xc3\xa1|are|still|\xc3\xa8|\xc3\xa9|jest)(?: now| jetzt| still)?"
+    rb"(?:(?:\s(?!is\b)[^\s:.,;|\x00]{1,20}){0,5}?\s(?:is|was|to|ist|lautet|lauten|war|auf|est|es|era|sera|ser\xc3\xa1|are|still|\xc3\xa8|\xc3\xa9|\\{1,4}u00e[89]|jest)(?: now| jetzt| still)?"
     rb"|\s{0,2}[:=]|\s{0,2}->|\s{0,2}\xe2\x86\x92|)"
 )
 _VALUE = rb"(?P<value>(?:[^\s\"'`<>(){}\[\]\\\x00.,;:]|[.,;:]++(?=[^\s\"'`<>(){}\[\]\\\x00.,;:])){6,}+)"
@@ -31,8 +31,10 @@ _VALUE = rb"(?P<value>(?:[^\s\"'`<>(){}\[\]\\\x00.,;:]|[.,;:]++(?=[^\s\"'`<>(){}
 
 def _has_shape(value: bytes) -> bool:
     """A word and a number, or signs within: what nobody says in a sentence by chance."""
-    return values.is_bare_password(value) and (
-        values.is_key(value) or (values.has_digit_and_letter(value) and len(value) >= 7)
+    return (
+        values.is_bare_password(value)
+        and not values.is_dotted_name(value)
+        and (values.is_key(value) or (values.has_digit_and_letter(value) and len(value) >= 7))
     )
 
 
@@ -51,12 +53,32 @@ def _rule(
     )  # fmt: skip
 
 
+_COMMUNITIES = frozenset((b"public", b"private"))
+
+
 def _always(value: bytes) -> bool:
     return not values.is_reference(value)
 
 
 def _is_random(value: bytes) -> bool:
-    return values.is_key(value)
+    return values.is_key(value) and not values.is_dotted_name(value)
+
+
+# Calls that are given who signs in, and with what.
+_SIGNS_IN = (
+    rb"(?:auth\w{0,20}|connect|login|logon|sign_?in|credentials?(?:\.new)?|networkcredential|(?:new |\b)pdo|mysqli|getconnection|createconnection"
+    rb"|ldap_bind|imap_open|passwordauthentication|usernamepassword\w{0,30})"
+)
+# Of a call's strings none that is a name, a host or a source of data.
+_NO_ADDRESS = (
+    rb"(?=[^\"'\s\\\x00]{0,119}\d)(?!\w{2,12}:(?:\w{1,20}[:;=]|//))(?![\w-]{1,40}(?:\.[\w-]{1,40}){1,5}(?::\d{1,5})?\\{0,3}[\"'])"
+    rb"(?![\w-]{1,40}:\d{1,5}\\{0,3}[\"'])"
+)
+# What may stand between a label and a value in markup, line breaks included.
+_MARKUP = rb"(?:</?\w{1,12}(?: [^<>\n\x00]{0,80})?>|\s|\\{1,4}[nrt]|\+){2,16}+"
+_SYSTEMS = rb"(?:vpn|nas|router|modem|wlan|wi-?fi|ftps?|sftp|ssh|rdp|vnc|admin|root|portal|server|database|mailbox|cpanel|wordpress|jira|intranet)"
+_DASH = rb"(?:\xe2\x80[\x93\x94]|\\{1,4}u201[34]|--?)"
+_TAB = rb"(?:\t|\\{1,4}t)"
 
 
 _ARG = rb"(?P<quote>['\"]?)(?P<value>[^\s\"'\\$\x00<>|-][^\s\"'\\\x00<>|]{5,200})(?P=quote)"
@@ -65,8 +87,8 @@ RULES: tuple[Rule, ...] = (
     # Sentences and labels.
     _rule(
         "PASSWORD",
-        rb"(?i)(?:password|passwort|passphrase|passcode|passwd|\bpass\b|kennwort|contrase|de passe|senha|wachtwoord|clave|mdp|\bpwd?\b|parola|secret|key|token)[^\n]{0,60}[\s\"'`*:=](?:[^\s\"'`<>(){}\[\]\\]{0,16}[A-Za-z][^\s\"'`<>(){}\[\]\\]{0,16}\d|\d[^\s\"'`<>(){}\[\]\\]{0,8}[A-Za-z])",
-        rb"(?i)(?:(?<![a-z0-9_])|(?<=\\[nrt])|(?<=[-_]))" + _WORDS + _SAYS + rb"[ \t:]{0,3}[\"'`*\xc2\xab\xe2\x80\x9c\x9e]{0,3}(?<=[\s\"'`*:=\xab\x9c\x9e])(?!@)" + _VALUE,
+        rb"(?i)(?:^|[^A-Za-z]|\\[nrt])" + _WORDS + rb"[^\n\w][^\n]{0,60}(?:[^\s\"'`<>(){}\[\]\\]{0,16}[A-Za-z][^\s\"'`<>(){}\[\]\\]{0,16}\d|\d[^\s\"'`<>(){}\[\]\\]{0,8}[A-Za-z])",
+        rb"(?i)(?:(?<![a-z0-9_])|(?<=\\[nrt])|(?<=[-_]))" + _WORDS + _SAYS + rb"[ \t:]{0,3}[*_]{0,2}[ \t]{0,2}[\"'`*\xc2\xab\xe2\x80\x9c\x9e]{0,3}(?<=[\s\"'`*:=\xab\x9c\x9e])(?!@)" + _VALUE,
         _has_shape,
         back=160,
         ahead=60,
@@ -82,7 +104,7 @@ RULES: tuple[Rule, ...] = (
     # Short codes: only right behind what they are called.
     _rule(
         "CODE",
-        rb"(?i)(?:\bpin\b|tan\b|code|\botp|cvc|cvv|passcode)[^\n\d]{0,30}\d{3}",
+        rb"(?i)(?:\bpin|\bm?tan\b|(?:verification|security|confirmation|login|sign-in|one-time|2fa|best\xc3\xa4tigungs|sicherheits) ?code|one-time password|code de (?:v|s)|c\xc3\xb3digo de (?:v|s)|\botp|cvc|cvv|passcode)[^\n\d]{0,50}\d{3}",
         rb"(?i)(?:\bPIN(?:[ -]?code)?|\bTAN|\bm?TAN|verification code|security code|one-time (?:code|password)|confirmation code|login code|sign-in code|2fa code|otp(?: code)?|passcode"
         rb"|best\xc3\xa4tigungscode|sicherheitscode|code de (?:v\xc3\xa9rification|s\xc3\xa9curit\xc3\xa9)|c\xc3\xb3digo de (?:verificaci\xc3\xb3n|seguridad)|cvc2?|cvv2?)\\{0,3}[\"']?"
         rb"(?:\s[a-z]{1,10}){0,4}?(?:\s(?:is|ist|lautet|est|es|:)|\s?[:=])\s{0,2}\\{0,3}[\"']?(?P<value>\d{3}[ -]?\d{0,5})(?!\w|\.\d)",
@@ -152,15 +174,15 @@ RULES: tuple[Rule, ...] = (
     # Command lines.
     _rule(
         "PASSWORD",
-        rb"(?:sshpass|redis-cli|mysql|mariadb|7z|7za|zip|unzip|rar|unrar|mongosh|mongo|mongodump|smbclient|curl|ldapsearch|ldapadd|docker|nmcli|xfreerdp|rdesktop|cmdkey|sqlcmd|bcp|influx|keytool|psexec|ipmitool)\b[^\n]{0,120}[ /]-{0,2}(?:[apPwW]|pass|password|mS)[ :]?['\"]?[^\s\"'-]",
+        rb"(?:sshpass|redis-cli|mysql|mariadb|mysqldump|mysqladmin|7za?|zip|rar|mongosh|mongodump|mongorestore|ldapsearch|ldapadd|xfreerdp|rdesktop|cmdkey|sqlcmd|bcp|psexec|ipmitool)(?:\.exe)? [^\n]{0,120} (?:-[apPw] ?|/p(?:ass)?:|-pass(?:word)? )['\"]?[^\s\"'$<>|-]",
         START + rb"(?:sshpass|redis-cli|mysql|mariadb|mysqldump|mysqladmin|7za?|zip|unzip|rar|unrar|mongosh|mongodump|mongorestore|ldapsearch|ldapadd|xfreerdp|rdesktop|cmdkey|sqlcmd|bcp|psexec|ipmitool)(?:\.exe)?"
         rb"(?=[ ])[^\n\x00|]{0,120}? (?:-[apPw] ?|/p(?:ass)?:|/pass:|-pass(?:word)? )" + _ARG,
         _has_shape,
     ),
     _rule(
         "PASSWORD",
-        rb"(?:net use |htpasswd |sqlplus |impdp |expdp |sqlldr |smbclient |mount )[^\n]{0,100}",
-        START + rb"(?:net use [^\n\x00]{1,80}?/user:[^\s\x00]{1,60} |htpasswd -\w*b\w* [^\s\x00]{1,80} [^\s\x00]{1,60} |(?:sqlplus|impdp|expdp|sqlldr|exp|imp)(?: -\w+)* [\w.-]{1,40}/|smbclient [^\n\x00]{1,80}? -U [^\s%\x00]{1,60}%)"
+        rb"(?:net use [^\n]{1,80}/user:[^\s]{1,60} |htpasswd -\w{0,8}b|(?:sqlplus|impdp|expdp|sqlldr|\bexp|\bimp)(?: -\w{1,12}){0,4} [\w.-]{1,40}/|[ \n]-U ?['\"]?[\w.\\/@-]{1,60}%[^\s]{5})",
+        START + rb"(?:net use [^\n\x00]{1,80}?/user:[^\s\x00]{1,60} |htpasswd -\w*b\w* [^\s\x00]{1,80} [^\s\x00]{1,60} |(?:sqlplus|impdp|expdp|sqlldr|exp|imp)(?: -\w{1,12}){0,4} [\w.-]{1,40}/)"
         rb"['\"]?(?P<value>[^\s\"'\\$\x00@/]{5,80})",
         _always,
         ahead=200,
@@ -193,10 +215,10 @@ RULES: tuple[Rule, ...] = (
     # A user and a password in a call: the second string of two, where the call's name says what it is for.
     _rule(
         "PASSWORD",
-        rb"(?i)(?:auth\w{0,20}|connect|login|logon|sign_?in|credentials?)\([^\n;]{0,120}[\"'][^\"'\s]{8}",
-        rb"(?i)(?:auth\w{0,20}|connect|login|logon|sign_?in|credentials?(?:\.new)?)\([^()\n\x00]{0,160}?(?:Some\()?\\{0,3}[\"'](?P<value>[^\"'\s\\\x00,:]{8,120})\\{0,3}[\"']\)?\s{0,2}(?=[,)]|\Z)",
+        rb"(?i)" + _SIGNS_IN + rb"\([^\n]{0,160}[\"'][^\"'\s]{8}",
+        rb"(?i)" + _SIGNS_IN + rb"\([^()\n\x00]{0,160}?(?:Some\()?\\{0,3}[\"']" + _NO_ADDRESS + rb"(?P<value>[^\"'\s\\\x00]{8,120})\\{0,3}[\"']\)?\s{0,2}(?=[,)]|\Z)",
         _has_shape,
-        back=260,
+        back=340,
     ),
     _rule(
         "PASSWORD",
@@ -235,7 +257,7 @@ RULES: tuple[Rule, ...] = (
     # Schemes of the header that are not Bearer's, with what they sign.
     _rule(
         "TOKEN",
-        rb"(?i)(?:\b(?:token|apikey|key|ssws|geniekey|bot|hawk|digest|signature|credential|response|mac)[ =:]{1,2}\\{0,3}[\"']?)[A-Za-z0-9._~+/=-]{20}",
+        rb"(?i)\b(?:token|apikey|ssws|geniekey|bot|signature|response|token token=)[ =]\\{0,3}[\"']?[A-Za-z0-9._~+/-]{24}",
         rb"(?i)(?:[\"' ,:@]|\A|(?<=\n))(?:token|apikey|ssws|geniekey|bot|signature|response|token token=)[ =]\\{0,3}[\"']?(?P<value>[A-Za-z0-9._~+/-]{24,}+={0,2})",
         _is_random,
     ),
@@ -275,6 +297,86 @@ RULES: tuple[Rule, ...] = (
         values.is_password,
     ),
     _rule("TOKEN", rb"A{20}[A-Za-z0-9%]{40}", rb"(?<![A-Za-z0-9+/])A{20,22}[A-Za-z0-9]{8,50}%[A-Za-z0-9%]{30,120}", None, ahead=120),
+    # `-U name%password`, as Samba's tools have it.
+    _rule(
+        "PASSWORD",
+        rb"[ \n]-U ?['\"]?[\w.\\/@-]{1,60}%[^\s\"'%]{5}",
+        rb"(?<=[ \n])-U ?['\"]?[\w.\\/@-]{1,60}%(?P<value>[^\s\"'\\$\x00@/%]{5,80})",
+        _always,
+    ),
+    _rule(
+        "PASSWORD",
+        rb"openssl [^\n]{0,120} -[kK] ['\"]?[^\s\"'$]{6}",
+        START + rb"openssl (?=[a-z])[^\n\x00|]{0,120}? -[kK] " + _ARG,
+        _has_shape,
+    ),
+    # Router's and switches' configuration.
+    _rule(
+        "PASSWORD",
+        rb"(?:snmp-server community|r[ow]community6?|(?:tacacs|radius)-server [^\n]{0,80}key|key-string)(?: \d)? [^\s]{5}",
+        rb"(?:snmp-server community|r[ow]community6?|(?:tacacs|radius)-server [^\n\x00]{0,80}?\bkey|key-string)(?: \d)? (?P<value>[^\s\\\"'\x00]{5,80})",
+        lambda value: value.lower() not in _COMMUNITIES,
+    ),
+    # `[relay]:587 name:password`, as mail servers look it up.
+    _rule(
+        "PASSWORD",
+        rb"\]:\d{2,5}[ \t]{1,8}[\w.@+-]{1,60}:[^\s\"'/]{6}",
+        rb"\]:\d{2,5}[ \t]{1,8}[\w.@+-]{1,60}:(?P<value>[^\s\"'/\\\x00]{6,100})",
+        values.is_password,
+    ),
+    # Cookies as curl and browsers keep them.
+    _rule(
+        "SESSION",
+        rb"(?:TRUE|FALSE)" + _TAB + rb"\d{1,12}" + _TAB + rb"[\w.%-]{1,80}" + _TAB,
+        rb"(?:TRUE|FALSE)" + _TAB + rb"\d{1,12}" + _TAB + rb"[\w.%-]{1,80}" + _TAB + rb"(?P<value>[^\s\"\\\x00]{10,}+)",
+        lambda value: len(value) >= 16 or values.is_key(value),
+    ),
+    # Strings that become arrays of characters: Java's way to hand over a password.
+    _rule(
+        "PASSWORD",
+        rb"\\{0,3}\"\.toCharArray",
+        rb"\"(?P<value>[^\"\s\\\x00]{6,100})\\{0,3}\"\.toCharArray",
+        values.is_password,
+    ),
+    # Erlang's binaries, LaTeX's commands.
+    _rule(
+        "PASSWORD",
+        rb"(?i)(?:pass(?:wd|word)?|secret|token|key|cookie)\s{0,2},\s{0,2}<<\\{0,3}\"[^\"\s]{6}",
+        rb"(?i)(?:pass(?:wd|word)?|secret|token|key|cookie)\s{0,2},\s{0,2}<<\\{0,3}\"(?P<value>[^\"\s\\\x00]{6,200})\\{0,3}\">>",
+        values.is_password,
+    ),
+    _rule(
+        "SECRET",
+        rb"(?i)(?:key|token|secret|passw(?:or)?d|pass)\}\{[^{}\s]{8}",
+        rb"(?i)\\[a-z]{0,20}(?:key|token|secret|passw(?:or)?d|pass)\}\{(?P<value>[^{}\s\\\x00]{8,200})\}",
+        values.is_password,
+    ),
+    # A label in one element, the value in the next: tables, property lists.
+    _rule(
+        "PASSWORD",
+        rb"(?i)(?:password|passwort|kennwort|passcode|passphrase|secret|token|api[ _-]?key)\s?:?</",
+        rb"(?i)(?:password|passwort|kennwort|passcode|passphrase|secret|token|api[ _-]?key)\s?:?(?=</)" + _MARKUP + rb"(?P<value>[^<\s\x00]{6,200})</",
+        values.is_password,
+    ),
+    # The value first: `use … as the password`, `… is your code`.
+    _rule(
+        "PASSWORD",
+        rb"(?i) (?:as|is|als|ist|comme|como) (?:the|your|my|our|a|das|dein|ihr|le|la|el) [a-z -]{0,30}(?:password|passwort|kennwort|passphrase|passcode|mot de passe)",
+        rb"(?i)(?<![^\s\"'`*(])[\"'`*]{0,2}(?P<value>[^\s\"'`*()<>\\\x00]{6,80})[\"'`*]{0,2} (?:as|is|als|ist|comme|como) (?:the|your|my|our|a|das|dein|ihr|le|la|el) [a-z -]{0,30}(?:password|passwort|kennwort|passphrase|passcode|mot de passe)",
+        _has_shape,
+    ),
+    _rule(
+        "CODE",
+        rb"(?i)\d (?:is|ist|est|es|\xc3\xa8) (?:your|the|ihr|dein|votre|ton|su|tu|il tuo) [\w -]{0,40}(?:code|\botp|\bpin|\btan|c\xc3\xb3digo|codice)",
+        rb"(?i)(?<![\w.])(?:[A-Z]{1,4}-)?(?P<value>\d{3}[ -]?\d{1,5}) (?:is|ist|est|es|\xc3\xa8) (?:your|the|ihr|dein|votre|ton|su|tu|il tuo) [\w -]{0,40}(?:code|\botp|\bpin|\btan|c\xc3\xb3digo|codice)",
+    ),
+    # Notes: what it is for, perhaps a name, and the password at the end of the line.
+    _rule(
+        "PASSWORD",
+        rb"(?i)\b" + _SYSTEMS + rb"(?: [a-z]{2,12})?(?::? ?[\w.@-]{2,40} / | " + _DASH + rb" )[^\s\"'`]{6}",
+        rb"(?i)\b" + _SYSTEMS + rb"(?: [a-z]{2,12})?(?::? ?[\w.@-]{2,40} / | " + _DASH + rb" )(?P<value>[^\s\"'`\\\x00<>()/]{7,80})(?=[ \t]{0,4}(?:[\r\n\x00\"]|\\|\Z))",
+        _has_shape,
+    ),
     # Structures as Go, Rust and Java print them: `{Host:… Password:…}`, `[user=…, password=…]`.
     _rule(
         "PASSWORD",

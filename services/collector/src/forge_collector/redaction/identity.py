@@ -80,7 +80,7 @@ NATIONAL_IDS: tuple[NationalId, ...] = (
         rb"[A-Z]{2} ?\d{2} ?\d{2} ?\d{2} ?[A-D]",
     ),
     NationalId(
-        nhs, rb"\d{3} \d{3} \d{4}", rb"\d{3} \d{3} \d{4}", rb"nhs(?:[ _-]?(?:number|no\.?))?", rb"\d{3}[ -]?\d{3}[ -]?\d{4}"
+        nhs, rb"\d{3} \d{3} \d{4}", rb"\d{3} \d{3} \d{4}", rb"nhs(?:[ _-]?(?:number|no\.?))?", rb"\d{3}[ -]?\d{3}[ -]?\d{3}[ -]?\d"
     ),
     NationalId(
         idnr, rb"\d{2} \d{3} \d{3} \d{3}", rb"\d{2} \d{3} \d{3} \d{3}",
@@ -206,13 +206,14 @@ def _has_digits(match: re.Match[bytes]) -> bool:
 
 _NO_NAMES = frozenset(
     b"name id type date number address the a an history record information data status portal education safety care presents was is has with "
-    b"who may should must none null unknown string true false not the this that it your my".split()
+    b"who may should must none null unknown string true false not the this that it your my pepper".split()
 )
+_OF_CODE = re.compile(rb"(?i)_|-(?:key|id|token|type)\b")
 
 
 def _is_name(match: re.Match[bytes]) -> bool:
     words = match["value"].split()
-    return not {word.lower() for word in words} & _NO_NAMES
+    return not {word.lower() for word in words} & _NO_NAMES and not _OF_CODE.search(match["value"])
 
 
 RULES: tuple[Rule, ...] = (

@@ -18,6 +18,7 @@ _LOW = rb"(?:[\w'\x80-\xff-]|" + _ESCAPED + rb")"
 _NAME = rb"(?:" + _UP + _LOW + rb"{1,30})"
 _PARTICLE = rb"(?:van|von|de|der|den|del|della|la|le|el|al|bin|ben|da|dos|di|du|zu|y|[A-Z]\.)"
 _FULL_NAME = _NAME + rb"(?: (?:" + _PARTICLE + rb" ){0,2}(?:[A-Z]\. )?" + _NAME + rb"){0,3}"
+_SEVERAL = _NAME + rb"(?: (?:" + _PARTICLE + rb" ){0,2}(?:[A-Z]\. )?" + _NAME + rb"){1,3}"
 _TITLE = rb"(?:(?:Mr|Mrs|Ms|Miss|Mx|Dr|Prof|Herrn?|Frau|Mme|Mlle|Monsieur|Madame|Sra?|Srta|D(?=\.)|Do\xc3\xb1a|D\xc3\xb1a|D(?:o)?\\{1,4}u00f1a|Don|Sig|Sig\.ra|Dott|Ing|Dipl\.-Ing|Mag|med|Judge|Justice|Capt|Sgt|Rev)\b\.? ){1,4}"
 _BREAK = rb"(?:\r?\n|\\{1,4}n)[+> \t]{0,3}"
 _START = rb"(?:(?<![A-Za-z\x80-\xff])|(?<=\\[nrt]))"
@@ -84,7 +85,7 @@ _RECORD_LABELS = (
     + rb"ro de (?:dossier|client|contrat)|n\xc2\xb0 (?:de )?(?:dossier|client|contrat)|n\xc3\xbamero de (?:expediente|cliente|p\xc3\xb3liza)|expediente|ipp)"
 )
 _PEOPLE_LABELS = (
-    rb"(?:(?:(?:first|last|full|given|family|middle|maiden|customer|client|patient|employee|contact|student|guest|account|card)[ _-]?)?(?:holder|name)|surname|vorname|nachname|familienname|nom(?: de famille)?|pr"
+    rb"(?:(?:(?:first|last|full|given|family|middle|maiden|customer|client|patient|employee|contact|student|guest|account|card)[ _-]?)?(?:holder|name)|guest|mitarbeiter(?:in)?|driver|passenger|grant(?:or|ee)|trust(?:or|ee)|executor|decedent|lessor|lessee|debtor|creditor|guarantor|victim|suspect|spouse|husband|wife|mother|father|guardian|present|apologies|attendees?|participants?|chair(?:person)?|minutes by|teilnehmer(?:in)?|anwesend|gast|fahrer(?:in)?|schuldner(?:in)?|gl\xc3\xa4ubiger(?:in)?|surname|vorname|nachname|familienname|nom(?: de famille)?|pr"
     + _E
     + rb"nom|nombre|apellidos?|nome|cognome"
     rb"|FN|CN|firstname|lastname|given|family|arbeitnehmer(?:in)?|arbeitgeber(?:in)?|versicherungsnehmer(?:in)?|versicherte[r]?|kunde|kundin|mieter(?:in)?|vermieter(?:in)?|ansprechpartner(?:in)?|bearbeiter(?:in)?|antragsteller(?:in)?"
@@ -102,8 +103,9 @@ _PHONE_LABELS = (
     + _E
     + rb"l(?:"
     + _E
-    + rb"phone)?|tel\xc3\xa9fono|tel\\{1,4}u00e9fono|telefono|telefoon|phone|ph|mobile|mobil|mobiel|m(?:\xc3\xb3|\\{1,4}u00f3)vil|cell|cellulare|celular|fax|handy|whatsapp|gsm|portable|rufnummer|r\xc3\xbcckruf|call|text|ring|sms|kom\xc3\xb3rka|puhelin|telefonnr|msisdn|[MTF])"
+    + rb"phone)?|tel\xc3\xa9fono|tel\\{1,4}u00e9fono|telefono|telefoon|phone|ph|mobile|mobil|mobiel|m(?:\xc3\xb3|\\{1,4}u00f3)vil|cell|cellulare|celular|fax|handy|whatsapp|gsm|portable|rufnummer|r\xc3\xbcckruf|call|text|ring|sms|kom\xc3\xb3rka|puhelin|telefonnr|msisdn|(?-i:[MTF][.:]))"
 )
+_TO_NUMBER = rb"(?:\\{0,3}[\"']?\s{0,2}[:=>]?\s{0,2}\\{0,3}[\"']?|[ ](?:(?:bitte |back |me |us )?(?:unter|on|at|auf|is|ist|me) )?)"
 _MONTH = (
     rb"(?:jan|gen|ene|f"
     + _E
@@ -157,8 +159,8 @@ RULES: tuple[Rule, ...] = (
     ),
     _rule(
         "LICENCE", _IDENTITY,
-        rb"(?i)(?:licen[cs]e|f\xc3\xbchrerschein|permis|patente|carnet|rijbewijs)[^\n]{0,24}[A-Z0-9]{5}",
-        rb"(?i:(?:driv(?:er'?s?|ing)[ _-]?licen[cs]e|dl|f\xc3\xbchrerschein(?:nummer|-?nr\.?)?|permis de conduire|carnet de conducir|rijbewijs(?:nummer)?|patente)" + _COLON + rb")(?P<value>[A-Z0-9][A-Z0-9-]{5,18}[A-Z0-9])(?![\w-])",
+        rb"(?i)(?:licen[cs]e (?:no|num)|driv(?:er'?s?|ing)[ _-]?licen[cs]e|\bdl\b|f\xc3\xbchrerschein|permis de|patente|carnet de|rijbewijs)[^\n]{0,24}[A-Z0-9-]{0,12}\d",
+        rb"(?i:(?:driv(?:er'?s?|ing)[ _-]?licen[cs]e|licen[cs]e (?:no|number)|dl|f\xc3\xbchrerschein(?:nummer|-?nr\.?)?|permis de conduire|carnet de conducir|rijbewijs(?:nummer)?|patente)" + _COLON + rb")(?P<value>[A-Z0-9][A-Z0-9-]{5,18}[A-Z0-9])(?![\w-])",
         _digits(4),
     ),
     _rule(
@@ -183,8 +185,8 @@ RULES: tuple[Rule, ...] = (
     _rule("MAC", _NETWORK, rb"[0-9a-f]{4}\.[0-9a-f]{4}\.[0-9a-f]{4}", rb"(?<![\w.])(?P<value>(?=[0-9.]*[a-f])[0-9a-f]{4}\.[0-9a-f]{4}\.[0-9a-f]{4})(?![\w.])"),
     _rule(
         "PHONE", RedactionClass.CONTACT,
-        rb"(?i)(?:tel|phone|mobi|m(?:\xc3\xb3|\\{1,4}u00f3)vil|cell|celular|fax|handy|whatsapp|gsm|portable|ruf|call|text|ring|sms|t\xc3\xa9l|t\\{1,4}u00e9l|fono|unter|kom\xc3\xb3rka|\b[MTF]:)[^\n\d]{0,20}\(?\+?\d[\d ()./-]{6}",
-        rb"(?i:" + _START + _PHONE_LABELS + rb")\.?(?:\\{0,3}[\"']?\s{0,2}[:=>]\s{0,2}\\{0,3}[\"']?|[ ](?:(?:bitte |back |me |us )?(?:unter|on|at|auf|is|ist|me) )?)(?P<value>\(?\+?\d[\d ()./-]{6,20}\d)(?![\w-]|\.\d)",
+        _BEFORE + rb"(?i:" + _PHONE_LABELS + rb"\.?" + _TO_NUMBER + rb")\(?\+?\d[\d ()./-]{6}",
+        rb"(?i:" + _START + _PHONE_LABELS + rb")\.?" + _TO_NUMBER + rb"(?P<value>\(?\+?\d[\d ()./-]{6,20}\d)(?![\w-]|\.\d)",
         lambda match: 8 <= sum(48 <= c <= 57 for c in match["value"]) <= 15 and len(set(match["value"])) > 3 and b"." not in match["value"][1:3],
     ),
     _rule(
@@ -202,7 +204,7 @@ RULES: tuple[Rule, ...] = (
     # Names.
     _rule(
         "PERSON", _PERSON,
-        _BEFORE + rb"(?i:" + _PEOPLE_LABELS + rb")(?:\\{0,3}[\"']?\s{0,3}[:=>]|, )[ \[\"'\\]{0,4}(?:[A-Z][a-z]{0,4}\.? ){0,2}(?:[A-Z][a-z]|[\xc3-\xc5]|\\)",
+        _BEFORE + rb"(?i:" + _PEOPLE_LABELS + rb")(?:\\{0,3}[\"']?\s{0,3}[:=>]|, )[ \[\"'\\]{0,4}(?:[A-Z][a-z]{0,4}\.? ){0,2}(?:[A-Z][a-z'\xc3-\xc5\\]|[\xc3-\xc5]|\\)",
         _START + rb"(?i:" + _PEOPLE_LABELS + rb")(?:\\{0,3}[\"']?\s{0,3}(?:[:=>]|:=)\s{0,3}\[?\\{0,3}[\"']?|, )(?:" + _TITLE + rb")?(?P<value>" + _FULL_NAME + rb"(?:, " + _NAME + rb")?)(?![\w(.])",
         _is_name,
     ),
@@ -261,6 +263,25 @@ RULES: tuple[Rule, ...] = (
         rb"\"system\\{0,3}\": ?\\{0,3}\"[^\"]{1,80}(?:mrn|patient|record|insurance)[^\"]{0,40}\\{0,3}\", ?\\{0,3}\"value",
         rb"(?:mrn|patient|record|insurance)[^\"\x00]{0,40}\", ?\\{0,3}\"value\\{0,3}\": ?\\{0,3}\"(?P<value>[A-Z0-9-]{4,24})",
         _digits(4),
+    ),
+    # Who speaks in a chat, whom a document is about, who is the head of a curriculum.
+    _rule(
+        "PERSON", _PERSON,
+        rb"\d:\d\d(?::\d\d)?(?: [AP]M)?(?:\] | - )[A-Z\xc3-\xc5\\][^\n:]{2,80}:",
+        rb"\d:\d\d(?::\d\d)?(?: [AP]M)?(?:\] | - )(?P<value>" + _SEVERAL + rb")(?=:)",
+        _is_name,
+    ),
+    _rule(
+        "PERSON", _PERSON,
+        rb"(?i)(?:\brx for|in the matter of|\bin re|prepared for|on behalf of|attorney for(?: the)? [a-z]{3,12}:|estate of) [A-Z\xc3-\xc5\\]",
+        _START + rb"(?i:rx for|in the matter of|in re|prepared for|on behalf of|attorney for(?: the)? [a-z]{3,12}:|estate of):? (?:" + _TITLE + rb")?(?P<value>" + _SEVERAL + rb")(?![\w(])",
+        _is_name,
+    ),
+    _rule(
+        "PERSON", _PERSON,
+        rb"(?:\n|\\n)\+?(?i:n\xc3\xa9|n\\{1,4}u00e9|born|geboren|geb\.|date of birth|dob|tel|phone|mobile|e-?mail|adresse|address|anschrift|courriel)\W",
+        rb"(?:(?<=[\n\x00])|\A|(?<=\\n)|(?<=\n\+)|(?<==))(?P<value>" + _SEVERAL + rb")(?=(?:\r?\n|\\{1,4}n)\+?(?i:n\xc3\xa9|n\\{1,4}u00e9|born|geboren|geb\.|date of birth|dob|tel|phone|mobile|e-?mail|adresse|address|anschrift|courriel)\W)",
+        _is_name,
     ),
     # Addresses.
     _rule(

@@ -44,6 +44,15 @@ def is_issued(match: re.Match[bytes]) -> bool:
     return not _ISSUED_STAND_IN.search(match.group()) and not _KEBAB.fullmatch(match.group())
 
 
+_DOTTED = re.compile(rb"[A-Za-z_]\w{0,30}(?:\.[A-Za-z_]\w{0,30}){1,6}|__\w+__")
+
+
+def is_dotted_name(value: bytes) -> bool:
+    """`win32api.RegEnumKey`, `__version__`: code says where something is."""
+    segments = _SEGMENT.findall(value)
+    return _DOTTED.fullmatch(value) is not None and sum(map(len, segments)) >= 2.6 * len(segments)
+
+
 def is_password(value: bytes) -> bool:
     """What stands after a password's name, in quotes or behind an unmistakable sign."""
     if len(value) < 6 or value.isdigit() or _is_no_value(value):
