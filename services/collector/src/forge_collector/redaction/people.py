@@ -103,9 +103,15 @@ _PHONE_LABELS = (
     + _E
     + rb"l(?:"
     + _E
-    + rb"phone)?|tel\xc3\xa9fono|tel\\{1,4}u00e9fono|telefono|telefoon|phone|ph|mobile|mobil|mobiel|m(?:\xc3\xb3|\\{1,4}u00f3)vil|cell|cellulare|celular|fax|handy|whatsapp|gsm|portable|rufnummer|r\xc3\xbcckruf|call|text|ring|sms|kom\xc3\xb3rka|puhelin|telefonnr|msisdn|(?-i:[MTF][.:]))"
+    + rb"phone)?|tel\xc3\xa9fono|tel\\{1,4}u00e9fono|telefono|telefoon|phone|mobile|mobil|mobiel|m(?:\xc3\xb3|\\{1,4}u00f3)vil|cell|cellulare|celular|fax|handy|whatsapp|gsm|portable|rufnummer|r\xc3\xbcckruf|sms|kom\xc3\xb3rka|puhelin|telefonnr|msisdn)"
 )
-_TO_NUMBER = rb"(?:\\{0,3}[\"']?\s{0,2}[:=>]?\s{0,2}\\{0,3}[\"']?|[ ](?:(?:bitte |back |me |us )?(?:unter|on|at|auf|is|ist|me) )?)"
+# For the trigger: `call` and `text` alone are in every text.
+_PHONE_ENDS = (
+    rb"(?:tel|t(?:\xc3[\xa8\xa9]|\\{1,4}u00e[89])l|fono|foon|phone|mobi|m(?:\xc3\xb3|\\{1,4}u00f3)vil|cell|celular|fax|handy|whatsapp|gsm|portable|rufnummer"
+    rb"|\xc3\xbcckruf|sms|kom\xc3\xb3rka|puhelin|msisdn)"
+)
+_CALL = rb"(?:call|text|ring) (?:me|us|back) (?:unter |on |at )?"
+_TO_NUMBER = rb"(?:\\{0,3}[\"']?\s{0,2}[:=>]\s{0,2}\\{0,3}[\"']?|[ ](?:(?:bitte |back |me |us )?(?:unter|on|at|auf|is|ist|me) )?)"
 _MONTH = (
     rb"(?:jan|gen|ene|f"
     + _E
@@ -185,8 +191,8 @@ RULES: tuple[Rule, ...] = (
     _rule("MAC", _NETWORK, rb"[0-9a-f]{4}\.[0-9a-f]{4}\.[0-9a-f]{4}", rb"(?<![\w.])(?P<value>(?=[0-9.]*[a-f])[0-9a-f]{4}\.[0-9a-f]{4}\.[0-9a-f]{4})(?![\w.])"),
     _rule(
         "PHONE", RedactionClass.CONTACT,
-        _BEFORE + rb"(?i:" + _PHONE_LABELS + rb"\.?" + _TO_NUMBER + rb")\(?\+?\d[\d ()./-]{6}",
-        rb"(?i:" + _START + _PHONE_LABELS + rb")\.?" + _TO_NUMBER + rb"(?P<value>\(?\+?\d[\d ()./-]{6,20}\d)(?![\w-]|\.\d)",
+        rb"(?i)(?:" + _PHONE_ENDS + rb"[a-z]{0,9}\.?" + _TO_NUMBER + rb"|" + _CALL + rb"|(?:\n\+?|\\n|[|] )[MTF][.:] ?)\(?\+?\d[\d ()./-]{6}",
+        rb"(?:(?i:" + _START + _PHONE_LABELS + rb"\.?" + _TO_NUMBER + rb")|(?i:" + _CALL + rb")|(?:\n\+?|\\n|[|] )[MTF][.:] ?)(?P<value>\(?\+?\d[\d ()./-]{6,20}\d)(?![\w-]|\.\d)",
         lambda match: 8 <= sum(48 <= c <= 57 for c in match["value"]) <= 15 and len(set(match["value"])) > 3 and b"." not in match["value"][1:3],
     ),
     _rule(
