@@ -30,6 +30,7 @@ from stdnum.se import personnummer
 from stdnum.tr import tckimlik
 from stdnum.us import ssn
 
+from forge_collector.redaction import values
 from forge_collector.redaction.rule import Check, Rule
 from forge_common.contracts.domain import RedactionClass
 
@@ -208,12 +209,11 @@ _NO_NAMES = frozenset(
     b"name id type date number address the a an history record information data status portal education safety care presents was is has with "
     b"who may should must none null unknown string true false not the this that it your my pepper".split()
 )
-_OF_CODE = re.compile(rb"(?i)_|-(?:key|id|token|type)\b")
 
 
 def _is_name(match: re.Match[bytes]) -> bool:
     words = match["value"].split()
-    return not {word.lower() for word in words} & _NO_NAMES and not _OF_CODE.search(match["value"])
+    return not {word.lower() for word in words} & _NO_NAMES and not values.is_identifier(match["value"])
 
 
 RULES: tuple[Rule, ...] = (

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from stdnum import luhn
 
+from forge_collector.redaction import values
 from forge_collector.redaction.rule import Rule
 from forge_common.contracts.domain import RedactionClass
 
@@ -37,7 +38,8 @@ _NO_NAMES = frozenset(
 
 def _is_name(match: re.Match[bytes]) -> bool:
     words = match["value"].split()
-    return not {word.lower().strip(b".") for word in words} & _NO_NAMES and not match["value"].isupper()
+    is_word = bool({word.lower().strip(b".") for word in words} & _NO_NAMES)
+    return not (is_word or match["value"].isupper() or values.is_identifier(match["value"]))
 
 
 def _digits(least: int) -> Callable[[re.Match[bytes]], bool]:

@@ -47,6 +47,14 @@ def is_issued(match: re.Match[bytes]) -> bool:
 _DOTTED = re.compile(rb"[A-Za-z_]\w{0,30}(?:\.[A-Za-z_]\w{0,30}){1,6}|__\w+__")
 
 
+_IDENTIFIER = re.compile(rb"(?i)_|-(?:key|id|token|type)\b")
+
+
+def is_identifier(value: bytes) -> bool:
+    """`DB_PASSWORD`, `X-API-Key`: nobody is called that."""
+    return _IDENTIFIER.search(value) is not None
+
+
 def is_dotted_name(value: bytes) -> bool:
     """`win32api.RegEnumKey`, `__version__`: code says where something is."""
     segments = _SEGMENT.findall(value)

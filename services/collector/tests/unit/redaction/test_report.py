@@ -4,16 +4,14 @@ import pytest
 
 from forge_collector.redaction.corpus.documents import SETS
 from forge_collector.redaction.report import clean_files, installed_code, measure, measure_clean, total
-from forge_collector.redaction.table import FLOORS
 
 
 @pytest.mark.parametrize("which", SETS)
 def test_what_is_planted_is_found(which: str) -> None:
     found = measure(which, copies=1)
-    secrets, personal = FLOORS[which]
 
-    assert total(found.secrets).recall >= secrets, sorted(found.missed)
-    assert total(found.personal).recall >= personal, sorted(found.missed)
+    assert total(found.secrets).recall >= 0.98, sorted(found.missed)
+    assert total(found.personal).recall >= 0.95, sorted(found.missed)
 
 
 def test_no_kind_lives_on_the_others() -> None:
@@ -36,12 +34,11 @@ def test_look_alikes_are_left_alone(is_strict: bool) -> None:
     touched = measure_clean(clean_files(), is_strict=is_strict)
 
     assert touched.looked_at >= 140
-    # A strict domain takes for a name what stands where names stand.
-    assert len(touched.files) <= (4 if is_strict else 0), touched.files
+    assert touched.files == {}
 
 
 def test_ordinary_code_is_left_alone() -> None:
     touched = measure_clean(installed_code(400))
 
     assert touched.looked_at >= 400
-    assert touched.rate <= 0.01, touched.files
+    assert touched.rate <= 0.007, touched.files

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from forge_collector.redact import STRICTEST, Numbering, redacted
-from forge_collector.redaction.corpus.documents import clean, documents
+from forge_collector.redaction.corpus.documents import SETS, clean, documents
 from forge_collector.redaction.scanner import RULES, scanner
 
 HOSTILE = [
@@ -17,6 +17,10 @@ HOSTILE = [
     "password=", 'password="', "password=\"'`\\\"", "token: ", "the token is the token ", "eyJhbGciOiJI.", "a@a.", "-",
     "0123456789", "login(a,", "AK" + "IAABCDEFGHIJKLMNOP ", "sk-", "DE89", "Patient: Ada ", "12 Aa ", "\\", '"', "2001:", "1.2.3.4.",
     "sid=", "API_KEY=", "Bearer ", "<password>", 'token "value":', "born ", "tel 1 ", '"password": "x\\" \'', "{", '{"a":',
+    "password</b><b>+\n", 'connect("', 'connect("a1:b=', "-U a%", "openssl enc -k ", "]:587 a:", "TRUE\t1\ta\t", '"a".toCharArray', 'pass, <<"',
+    "12 is your ", "a1 as the password ", "vpn ana / ", "[10:15] Ada Byron", "Ada de la Byron\nBorn ", "GRANTOR: Ada van ", "Dear Ada Byron ",
+    "name,mail\nAda,a@b.c\n", "insert into a (name, mail) values ('a','b'),", "recovery codes: ab12-cd34 ", "- 1. ", "seed: abcdef ", "mysql -p",
+    "otp ABCD EFGH ", "Am Weg 5, 12345 Ulm ", "12 rue de la ", "1 Main St, Aa, ", "between Ada Byron and ", "A_KEY=", "$2b$10$", "\\u00e9", "\\t",
 ]  # fmt: skip
 
 
@@ -29,15 +33,16 @@ def covers(text: bytes, spans: set[tuple[int, int]]) -> bool:
     return all(any(s.start <= start and end <= s.end for s in found) for start, end in spans)
 
 
-@pytest.mark.parametrize("which", ["planted", "heldout"])
+@pytest.mark.parametrize("which", SETS)
 def test_triggers_miss_nothing_that_patterns_find(which: str) -> None:
     for document in documents(which, copies=1):
         text = document.text.encode()
         assert covers(text, one_by_one(text)), document.name
 
 
-def test_triggers_miss_nothing_in_clean_files_either() -> None:
-    for name, text in clean().items():
+@pytest.mark.parametrize("which", ["clean", "clean_third", "clean_fourth"])
+def test_triggers_miss_nothing_in_clean_files_either(which: str) -> None:
+    for name, text in clean(which).items():
         assert covers(text.encode(), one_by_one(text.encode())), name
 
 

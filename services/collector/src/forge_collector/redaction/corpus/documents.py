@@ -15,12 +15,12 @@ from forge_collector.redaction.corpus.makers import KEYS
 _SLOT = re.compile("⟦([^⟧|]+)(?:\\|([^⟧]+))?⟧")
 # A document with a slot for "key" is made once for each kind of key.
 _ANY_KEY = "key"
-# What a set is worth as evidence: only what taught the rules nothing says how they do on documents that nobody has seen.
+# All have taught the rules. How these do on text of a new kind, only what was found at first sight says.
 STATUS = {
     "planted": "tuned on",
     "heldout": "tuned on; at first sight 0.962 of secrets, 0.914 of personal data",
     "third": "tuned on; at first sight 0.768 of secrets, 0.668 of personal data",
-    "fourth": "never tuned on",
+    "fourth": "tuned on; at first sight 0.865 of secrets, 0.887 of personal data",
 }
 SETS = tuple(STATUS)
 MAKERS = makers.MAKERS | issued.SECRETS | issued.PERSONAL
