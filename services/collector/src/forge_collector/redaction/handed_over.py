@@ -108,7 +108,7 @@ RULES: tuple[Rule, ...] = (
         rb"(?i)(?:\bPIN(?:[ -]?code)?|\bTAN|\bm?TAN|verification code|security code|one-time (?:code|password)|confirmation code|login code|sign-in code|2fa code|otp(?: code)?|passcode"
         rb"|best\xc3\xa4tigungscode|sicherheitscode|code de (?:v\xc3\xa9rification|s\xc3\xa9curit\xc3\xa9)|c\xc3\xb3digo de (?:verificaci\xc3\xb3n|seguridad)|cvc2?|cvv2?)\\{0,3}[\"']?"
         rb"(?:\s[a-z]{1,10}){0,4}?(?:\s(?:is|ist|lautet|est|es|:)|\s?[:=])\s{0,2}\\{0,3}[\"']?(?P<value>\d{3}[ -]?\d{0,5})(?!\w|\.\d)",
-        lambda value: len(set(value)) > 1,
+        lambda value: len(set(value)) > 1 and value not in b"1234567890",
     ),
     # Recovery codes: a list below its title.
     _rule(
@@ -355,7 +355,7 @@ RULES: tuple[Rule, ...] = (
     _rule(
         "PASSWORD",
         rb"(?i)(?:password|passwort|kennwort|passcode|passphrase|secret|token|api[ _-]?key)\s?:?</",
-        rb"(?i)(?:password|passwort|kennwort|passcode|passphrase|secret|token|api[ _-]?key)\s?:?(?=</)" + _MARKUP + rb"(?P<value>[^<\s\x00]{6,200})</",
+        rb"(?i)(?:password|passwort|kennwort|passcode|passphrase|secret|token|api[ _-]?key)\s?:?(?=</)" + _MARKUP + rb"(?P<value>(?!@)[^<\s\x00]{6,200})</",
         values.is_password,
     ),
     # The value first: `use … as the password`, `… is your code`.
