@@ -17,6 +17,7 @@ import httpx2
 import psutil
 import pytest
 import uvicorn
+from kombu import pools
 from kombu.exceptions import OperationalError
 
 from forge_cli.stack.certificates import Certificates
@@ -72,6 +73,8 @@ def broker(ours):
 
 @pytest.fixture
 def trusting(monkeypatch):
+    # A connection that an earlier test made and trusted would be taken from kombu's pool again.
+    pools.reset()
     return lambda made: monkeypatch.setenv("FORGE_CA_FILE", str(made.ca))
 
 

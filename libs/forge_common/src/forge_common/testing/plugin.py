@@ -10,6 +10,7 @@ import contextlib
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -22,6 +23,12 @@ from forge_common.local.account import service_account
 from forge_common.local.postgres import Postgres
 from forge_common.local.process import free_port
 from forge_common.local.redis import Redis
+
+
+def pytest_configure() -> None:
+    """A shell starts what runs behind it with SIGINT ignored, and programs inherit that: tests of ctrl-c would wait for ever."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
