@@ -104,7 +104,9 @@ def _variants(task: Task) -> Iterator[tuple[str, str]]:
         return
     yield "gold", task.gold_answer
     yield "soup", _soup(task)
-    yield "sorted", ", ".join(sorted({word.lower() for word in _SOUP_WORDS.findall(task.gold_answer)}))
+    in_order = ", ".join(sorted({word.lower() for word in _SOUP_WORDS.findall(task.gold_answer)}))
+    if in_order != task.gold_answer.strip().lower():  # an answer of one word is in order
+        yield "sorted", in_order
     if isinstance(task.check, CODE_CHECKS):
         yield from _of_code(task, _gold_code(task))
     elif isinstance(task.check, DocumentCheck):

@@ -21,7 +21,7 @@ def test_grandchildren_count_and_this_process_does_not():
     used = Usage()
     try:
         deadline = time.monotonic() + 30
-        while not used.excess(0.2, 1 << 40) and time.monotonic() < deadline:
+        while not (used.excess(0.2, 1 << 40) and used.excess(60, 50 << 20)) and time.monotonic() < deadline:
             time.sleep(0.05)
             used.look(proc, os.getpid())
     finally:
