@@ -22,9 +22,11 @@ from forge_common.weights.rows import TokenRow
 from forge_common.weights.training import Reports
 from forge_trainer_cuda.descent import descend
 from forge_trainer_cuda.jobs import TrainJob
-from forge_trainer_cuda.memory import Room
+from forge_trainer_cuda.logits import log_probabilities
+from forge_trainer_cuda.memory import Room, load, longest_pair, tokens_at_once
 from forge_trainer_cuda.model import go_on_from, load_trainable
 from forge_trainer_cuda.packed import hidden_states
+from forge_trainer_cuda.recompute import Recompute
 
 
 def prefer(job: TrainJob, sft: TrainOutcome, report: Reports) -> TrainOutcome:
@@ -32,15 +34,22 @@ def prefer(job: TrainJob, sft: TrainOutcome, report: Reports) -> TrainOutcome:
 
     Goes on where a killed one stopped. Raises TrainingDiverged, RowsTooLong.
     """
-    dpo, pairs = job.rules.dpo, read_pairs(job)
+    dpo = job.rules.dpo
+    pairs, too_long = shorter_than(longest_pair(job), read_pairs(job))
+    if too_long:
+        report.progress(
+            Progress(
+                message=f"preferences: {too_long} pairs are longer than this card takes at once, left out"
+            )
+        )
     if dpo is None or len(pairs) < dpo.min_pairs:
         report.progress(Progress(message=f"preferences: {len(pairs)} pairs are too few, left alone"))
         return sft
     learned, held_out = divided(pairs)
-    room = Room(job.max_tokens_at_once, lambda message: report.progress(Progress(message=message)))
     rules = rules_for(job.rules, dpo)
-    model = load_trainable(Path(job.base), rules, job.device)
+    model = load(lambda: load_trainable(Path(job.base), rules, job.device), job.base_name)
     go_on_from(model, Path(sft.adapter), rules)
+    room = Room(tokens_at_once(job), lambda message: report.progress(Progress(message=message)))
     policy = Policy(model, room, dpo.beta, job.device)
 
     known, known_held_out = policy.margins(learned), policy.margins(held_out)
@@ -63,11 +72,18 @@ def prefer(job: TrainJob, sft: TrainOutcome, report: Reports) -> TrainOutcome:
     return concluded(sft, standing, folder / "best", pairs=len(pairs), gains=gains, beta=dpo.beta)
 
 
+def shorter_than(limit: int | None, pairs: list[Pair]) -> tuple[list[Pair], int]:
+    """The pairs whose two rows have at most `limit` tokens together, and how many have more."""
+    kept = [pair for pair in pairs if limit is None or _tokens(pair) <= limit]
+    return kept, len(pairs) - len(kept)
+
+
 class Policy:
     """The model that learns. A pair's margin is the better answer's log-probability less the worse one's, (pairs,)."""
 
     def __init__(self, model: PeftModel, room: Room, beta: float, device: str) -> None:
         self._model, self._room, self._beta, self._device = model, room, beta, device
+        self._recompute = Recompute(model, device)
 
     def margins(self, pairs: Sequence[Pair]) -> torch.Tensor:
         """On the CPU, without gradients."""
@@ -94,29 +110,34 @@ class Policy:
         def work(max_tokens: int) -> float:
             total = 0.0
             for part in self._parts(pairs, max_tokens):
-                gain = self._margins([pairs[i] for i in part]) - known[part].to(self._device)
-                share = -F.logsigmoid(self._beta * gain).sum() / len(pairs)
-                share.backward()
+                with self._recompute.watching(sum(_tokens(pairs[i]) for i in part), max_tokens):
+                    gain = self._margins([pairs[i] for i in part]) - known[part].to(self._device)
+                    share = -F.logsigmoid(self._beta * gain).sum() / len(pairs)
+                    share.backward()
                 total += float(share.detach())
             return total
 
-        return self._room.fit(max(map(_tokens, pairs)), work, self._model.zero_grad)
+        return self._room.fit(max(map(_tokens, pairs)), work, self._forget)
+
+    def _forget(self) -> None:
+        """What a pass left that ran out of memory."""
+        self._model.zero_grad()
+        self._recompute.all_again()
 
     def _parts(self, pairs: Sequence[Pair], max_tokens: int) -> list[list[int]]:
         return packs(range(len(pairs)), [_tokens(pair) for pair in pairs], max_tokens)
 
     def _margins(self, pairs: Sequence[Pair]) -> torch.Tensor:
-        better, worse = log_probabilities(self._model, list(chain(*pairs)), self._device).view(-1, 2).T
+        better, worse = row_log_probabilities(self._model, list(chain(*pairs)), self._device).view(-1, 2).T
         return better - worse
 
 
-def log_probabilities(model: PeftModel, rows: Sequence[TokenRow], device: str) -> torch.Tensor:
+def row_log_probabilities(model: PeftModel, rows: Sequence[TokenRow], device: str) -> torch.Tensor:
     """Of what each row learns, in nats, (rows,)."""
     packed, hidden = hidden_states(model, rows, device)
     head = model.get_base_model().lm_head.weight
-    logits = F.linear(hidden[packed.targets].to(head.dtype), head).float()
-    each = -F.cross_entropy(logits, packed.labels[packed.targets], reduction="none")
-    row_of = torch.bucketize(torch.nonzero(packed.targets[0])[:, 0], packed.bounds[1:], right=True)
+    each = log_probabilities(hidden[0, packed.wanted], head, packed.wanted_labels)
+    row_of = torch.bucketize(packed.wanted, packed.bounds[1:], right=True)
     return torch.zeros(len(rows), device=device).index_add(0, row_of, each)
 
 

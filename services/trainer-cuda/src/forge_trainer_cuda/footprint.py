@@ -210,7 +210,11 @@ def table(choice: Choice) -> str:
     }
     lines = [f"{name:52}{size / GIB:7.2f} GiB" for name, size in rows.items()]
     where = "on the card" if choice.embedding_on_card else "in the CPU's memory"
-    return "\n".join([*lines, f"the embedding is {where}; CUDA's own {CONTEXT / GIB:.1f} GiB are beside it"])
+    lines.append(f"the embedding is {where}; CUDA's own {CONTEXT / GIB:.1f} GiB are beside it")
+    lines.append(
+        f"DPO takes the same: both rows of a pair go at once, so up to {choice.tokens // 2} tokens each"
+    )
+    return "\n".join(lines)
 
 
 def main() -> None:

@@ -6,12 +6,16 @@ import gc
 import resource
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 import torch
 
 from forge_common.weights import room
+from forge_common.weights.checkpoint import model_config
 from forge_common.weights.room import OutOfMemory
+from forge_trainer_cuda.footprint import Method, Shape, choose, tokens_that_fit
+from forge_trainer_cuda.jobs import TrainJob
 
 T = TypeVar("T")
 
@@ -76,3 +80,33 @@ def budget_bytes() -> int:
     free, total = torch.cuda.mem_get_info()
     limit = total * torch.cuda.get_per_process_memory_fraction()
     return int(SHARE * min(free + torch.cuda.memory_reserved(), limit))
+
+
+def tokens_at_once(job: TrainJob) -> int:
+    """On a card no more than fit beside the base, by arithmetic."""
+    if job.device != "cuda":
+        return job.max_tokens_at_once
+    shape, method = _shape_and_method(job)
+    free = budget_bytes() - torch.cuda.memory_allocated()
+    return min(job.max_tokens_at_once, tokens_that_fit(shape, method, job.rules.rank, free))
+
+
+def longest_pair(job: TrainJob) -> int | None:
+    """The most tokens that both rows of a preference pair have together on this card; None where nobody can say.
+
+    By the card's whole memory, not by what is free: a training that goes on leaves out the same pairs.
+    """
+    if job.device != "cuda":
+        return None
+    shape, method = _shape_and_method(job)
+    choice = choose(shape, method, job.rules.rank, _limit_bytes())
+    return None if choice is None else choice.tokens
+
+
+def _shape_and_method(job: TrainJob) -> tuple[Shape, Method]:
+    return Shape.of(model_config(Path(job.base))), "qlora" if job.rules.method == "qlora" else "lora"
+
+
+def _limit_bytes() -> int:
+    total = torch.cuda.get_device_properties(0).total_memory
+    return int(SHARE * total * torch.cuda.get_per_process_memory_fraction())

@@ -9,12 +9,10 @@ from functools import partial
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F  # noqa: N812  its customary name
 from peft import PeftModel
 
 from forge_common.contracts.stages import Progress
 from forge_common.weights.batches import packs
-from forge_common.weights.checkpoint import model_config
 from forge_common.weights.jobs import TrainOutcome
 from forge_common.weights.room import RowsTooLong, shorter
 from forge_common.weights.rows import TokenRow, training_rows
@@ -23,15 +21,12 @@ from forge_common.weights.training import Reports
 from forge_trainer_cuda.cards import Crew, others
 from forge_trainer_cuda.descent import descend, peak_memory_bytes
 from forge_trainer_cuda.dpo import prefer
-from forge_trainer_cuda.footprint import Method, Shape, tokens_that_fit
 from forge_trainer_cuda.jobs import TrainJob
-from forge_trainer_cuda.memory import Room, budget_bytes, limit_memory, load, release
+from forge_trainer_cuda.logits import cross_entropy, log_probabilities
+from forge_trainer_cuda.memory import Room, limit_memory, load, release, tokens_at_once
 from forge_trainer_cuda.model import go_on_from, load_trainable
 from forge_trainer_cuda.packed import hidden_states
 from forge_trainer_cuda.recompute import Recompute
-
-# 128 MiB of them in f32: 220 tokens of a vocabulary of 152,000.
-LOGITS_AT_ONCE = 2**25
 
 
 def train(job: TrainJob, report: Reports) -> TrainOutcome:
@@ -108,7 +103,7 @@ class Learner:
         self.lengths = [len(row.tokens) for row in rows]
         self.targets = [row.targets for row in rows]
         self.model = load(lambda: load_trainable(Path(job.base), job.rules, job.device), job.base_name)
-        self.tokens_at_once = _tokens_at_once(job)
+        self.tokens_at_once = tokens_at_once(job)
         self._recompute = Recompute(self.model, job.device)
         if job.compiled and job.device == "cuda" and job.rules.method != "qlora":
             self._recompute.compile_blocks()
@@ -145,31 +140,18 @@ class Learner:
         return Crew(weights, self.lengths, self.targets, self.backward)
 
 
-def _tokens_at_once(job: TrainJob) -> int:
-    """On a card no more than fit beside the base, by arithmetic."""
-    if job.device != "cuda":
-        return job.max_tokens_at_once
-    shape = Shape.of(model_config(Path(job.base)))
-    method: Method = "qlora" if job.rules.method == "qlora" else "lora"
-    free = budget_bytes() - torch.cuda.memory_allocated()
-    return min(job.max_tokens_at_once, tokens_that_fit(shape, method, job.rules.rank, free))
-
-
 def target_loss(model: PeftModel, rows: Sequence[TokenRow], device: str) -> torch.Tensor:
     """Summed cross-entropy of what the assistant wrote, in nats; the same as of each row by itself."""
     packed, hidden = hidden_states(model, rows, device)
     head = model.get_base_model().lm_head.weight
-    # Logits only of what is learned, and in pieces where even these would be the largest tensor by far.
-    wanted = hidden[0, packed.wanted].to(head.dtype)
-    at_once = max(1, LOGITS_AT_ONCE // head.shape[0])
-    in_pieces = torch.nn.LinearCrossEntropyOptions(batch_chunk_size=at_once, chunking_method=None)
-    return F.linear_cross_entropy(
-        wanted,
-        head,
-        packed.wanted_labels,
-        reduction="sum",
-        options=in_pieces if len(wanted) > at_once else None,
-    ).float()
+    return cross_entropy(hidden[0, packed.wanted], head, packed.wanted_labels)
+
+
+def exact_loss(model: PeftModel, rows: Sequence[TokenRow], device: str) -> torch.Tensor:
+    """`target_loss` without what the fused way rounds, for judging; it would be slower to learn by."""
+    packed, hidden = hidden_states(model, rows, device)
+    head = model.get_base_model().lm_head.weight
+    return -log_probabilities(hidden[0, packed.wanted], head, packed.wanted_labels).sum()
 
 
 def evaluate(model: PeftModel, rows: Sequence[TokenRow], room: Room, device: str) -> float | None:
@@ -180,7 +162,7 @@ def evaluate(model: PeftModel, rows: Sequence[TokenRow], room: Room, device: str
 
     def work(max_tokens: int) -> float:
         losses = (
-            target_loss(model, [rows[index] for index in pack_of], device)
+            exact_loss(model, [rows[index] for index in pack_of], device)
             for pack_of in packs(range(len(rows)), lengths, max_tokens)
         )
         return math.fsum(torch.stack(list(losses)).tolist())

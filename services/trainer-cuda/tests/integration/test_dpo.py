@@ -8,15 +8,18 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F  # noqa: N812  its customary name
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from forge_common.contracts.domain import DpoRules
 from forge_common.contracts.stages import Progress
 from forge_common.weights.preferences import read_pairs
-from forge_trainer_cuda.dpo import Policy, log_probabilities
+from forge_trainer_cuda.dpo import Policy, row_log_probabilities, shorter_than
+from forge_trainer_cuda.logits import cross_entropy, log_probabilities
 from forge_trainer_cuda.memory import Room
 from forge_trainer_cuda.model import load_trainable
+from forge_trainer_cuda.packed import hidden_states
 from forge_trainer_cuda.train import train
 
 pytestmark = pytest.mark.integration
@@ -54,7 +57,7 @@ def test_log_probabilities_are_the_models_own_over_the_answer(tiny, make_preferr
     reference = AutoModelForCausalLM.from_pretrained(tiny, dtype=torch.float32)
 
     with torch.no_grad():
-        found = log_probabilities(model, rows, "cpu")
+        found = row_log_probabilities(model, rows, "cpu")
         expected = []
         for row in rows:
             logits = reference(input_ids=torch.tensor([row.tokens])).logits[0].log_softmax(-1)
@@ -72,13 +75,73 @@ def test_the_loss_and_its_gradient_are_those_of_the_paper(tiny, make_preferring)
     loss = Policy(model, Room(64, lambda _: None), 0.3, "cpu").backward(pairs, known)
     in_pieces = [p.grad.clone() for p in model.parameters() if p.requires_grad]
     model.zero_grad()
-    sums = log_probabilities(model, [row for both in pairs for row in both], "cpu").view(-1, 2)
+    sums = row_log_probabilities(model, [row for both in pairs for row in both], "cpu").view(-1, 2)
     expected = -torch.log(torch.sigmoid(0.3 * (sums[:, 0] - sums[:, 1] - known))).mean()
     expected.backward()
 
     assert loss == pytest.approx(expected.item(), rel=1e-5)
     for found, parameter in zip(in_pieces, (p for p in model.parameters() if p.requires_grad), strict=True):
         assert torch.allclose(found, parameter.grad, atol=1e-6)
+
+
+@pytest.mark.parametrize("at_once", [1, 64 * 5, 2**25])
+def test_in_pieces_of_any_size_margins_and_gradients_are_those_of_all_logits(
+    tiny, make_preferring, monkeypatch, at_once
+):
+    rows = [row for both in read_pairs(make_preferring(n=6)) for row in both]
+    model = load_trainable(tiny, make_preferring().rules, "cpu")
+    weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    packed, hidden = hidden_states(model, rows, "cpu")
+    every = model.get_base_model().lm_head(hidden[0]).log_softmax(-1)
+    flags = torch.tensor([flag for row in rows for flag in (*row.loss_mask[1:], False)])
+    owners = torch.cat([torch.full((len(row.tokens),), i) for i, row in enumerate(rows)])
+    said = every.gather(1, packed.labels[0][:, None])[:, 0] * flags
+    expected = torch.zeros(len(rows)).index_add(0, owners, said)
+    wanted = torch.autograd.grad((expected * torch.arange(len(rows))).sum(), weights)
+
+    monkeypatch.setattr("forge_trainer_cuda.logits.AT_ONCE", at_once)
+    found = row_log_probabilities(model, rows, "cpu")
+    got = torch.autograd.grad((found * torch.arange(len(rows))).sum(), weights)
+
+    assert found.tolist() == pytest.approx(expected.tolist(), rel=1e-5)
+    for one, other in zip(got, wanted, strict=True):
+        assert torch.allclose(one, other, atol=1e-4)
+
+
+def test_no_tensor_of_all_logits_is_kept_for_the_way_back():
+    hidden, head = torch.randn(300, 16, requires_grad=True), torch.randn(1000, 16)
+    kept: list[int] = []
+
+    def keep(tensor):
+        kept.append(tensor.numel())
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        log_probabilities(hidden, head, torch.zeros(300, dtype=torch.long))
+
+    assert kept
+    assert max(kept) <= head.numel()
+
+
+def test_sums_of_bf16_weights_are_right_to_a_thousandth():
+    torch.manual_seed(0)
+    hidden, head = torch.randn(600, 64).bfloat16(), torch.randn(1000, 64).bfloat16()
+    labels = torch.randint(0, 1000, (600,))
+    expected = F.cross_entropy((hidden.float() @ head.float().T), labels, reduction="sum").item()
+
+    assert cross_entropy(hidden, head, labels).item() == pytest.approx(expected, rel=2e-3)
+    assert -log_probabilities(hidden, head, labels).sum().item() == pytest.approx(expected, rel=1e-3)
+
+
+def test_pairs_too_long_for_the_card_are_left_out_and_counted(make_preferring):
+    pairs = read_pairs(make_preferring(n=12))
+    longest = max(len(better.tokens) + len(worse.tokens) for better, worse in pairs)
+
+    assert shorter_than(None, pairs) == (pairs, 0)
+    assert shorter_than(longest, pairs) == (pairs, 0)
+    kept, left_out = shorter_than(longest - 1, pairs)
+    assert len(kept) + left_out == 12
+    assert left_out
 
 
 def test_the_better_answers_of_held_out_pairs_become_likelier(make_preferring, report):

@@ -31,6 +31,7 @@ def test_a_7b_trains_in_4_bits_on_an_8_gb_card_with_its_embedding_in_the_cpus_me
     assert choice.profile.total < 7.5 * GIB
     assert (choice.tokens, choice.embedding_on_card) == (4096, False)
     assert f"{choice.profile.total / GIB:.2f} GiB" in table(choice)
+    assert "DPO takes the same: both rows of a pair go at once, so up to 2048 tokens each" in table(choice)
 
 
 def test_with_room_the_embedding_stays_and_the_most_tokens_go_at_once():

@@ -32,7 +32,7 @@ from forge_common.weights.training import Reports
 from forge_trainer_mlx.descent import Step, descend, number, summed
 from forge_trainer_mlx.jobs import TrainJob
 from forge_trainer_mlx.memory import Room, make_room
-from forge_trainer_mlx.model import go_on_from, last_logits, load_trainable, padded, save_memory
+from forge_trainer_mlx.model import go_on_from, load_trainable, log_probabilities, padded, save_memory
 
 Margins = NDArray[np.float32]
 """Of pairs: the better answer's log-probability less the worse one's, in nats."""
@@ -116,15 +116,14 @@ class Policy:
 
 
 def margins_of(model: nn.Module, pairs: Sequence[Pair]) -> mx.array:
-    both = log_probabilities(model, list(chain(*pairs))).reshape(-1, 2)
+    both = row_log_probabilities(model, list(chain(*pairs))).reshape(-1, 2)
     return both[:, 0] - both[:, 1]
 
 
-def log_probabilities(model: nn.Module, rows: Sequence[TokenRow]) -> mx.array:
+def row_log_probabilities(model: nn.Module, rows: Sequence[TokenRow]) -> mx.array:
     """Of what each row learns, in nats, (rows,)."""
     tokens, places, targets = padded(rows)
-    logits = last_logits(model, tokens, places).astype(mx.float32)
-    each = -nn.losses.cross_entropy(logits, targets, reduction="none")
+    each = log_probabilities(model, tokens, places, targets)
     # A product with zeros and ones adds up in the same order every time.
     belongs = (places // tokens.shape[1])[None, :] == mx.arange(len(rows))[:, None]
     sums: mx.array = belongs.astype(mx.float32) @ each

@@ -38,6 +38,8 @@ log = get_logger()
 
 # mlx-lm's own 4-bit form; about NF4's size and loss.
 QUANTISATION = {"group_size": 64, "bits": 4}
+# 128 MiB of them in f32: 220 tokens of a vocabulary of 152,000.
+LOGITS_AT_ONCE = 2**25
 
 
 def prepare_device(memory_share: float) -> str:
@@ -126,16 +128,27 @@ def rope_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     return settings
 
 
-def last_logits(model: nn.Module, tokens: mx.array, places: mx.array) -> mx.array:
-    """Logits (N, vocabulary) at N `places` of `tokens` (B, T), counted row after row.
+def log_probabilities(model: nn.Module, tokens: mx.array, places: mx.array, targets: mx.array) -> mx.array:
+    """Of the `targets` (N,) that follow N `places` of `tokens` (B, T), counted row after row; in nats, f32.
 
-    Over all tokens they would be the largest array by far.
+    A piece at a time, made again in the backward pass: logits of all places would be the largest array by far.
     """
     hidden = model.model(tokens)
     chosen = hidden.reshape(-1, hidden.shape[-1])[places]
     is_tied = model.args.tie_word_embeddings
-    logits: mx.array = model.model.embed_tokens.as_linear(chosen) if is_tied else model.lm_head(chosen)
-    return logits
+    head = model.model.embed_tokens.as_linear if is_tied else model.lm_head
+    size = max(1, LOGITS_AT_ONCE // model.args.vocab_size)
+
+    def piece(start: int) -> mx.array:
+        def said(states: mx.array) -> mx.array:
+            logits = head(states).astype(mx.float32)
+            each: mx.array = -nn.losses.cross_entropy(logits, targets[start : start + size], reduction="none")
+            return each
+
+        found: mx.array = mx.checkpoint(said)(chosen[start : start + size])
+        return found
+
+    return mx.concatenate([piece(start) for start in range(0, places.shape[0], size)])
 
 
 def load_adapter(model: nn.Module, adapter: Adapter) -> None:

@@ -20,7 +20,7 @@ from forge_trainer_mlx.descent import Step, descend, number, peak_memory_bytes, 
 from forge_trainer_mlx.dpo import prefer
 from forge_trainer_mlx.jobs import TrainJob
 from forge_trainer_mlx.memory import Room, load, make_room, release
-from forge_trainer_mlx.model import go_on_from, last_logits, load_trainable, padded, save_memory
+from forge_trainer_mlx.model import go_on_from, load_trainable, log_probabilities, padded, save_memory
 
 
 def train(job: TrainJob, report: Reports) -> TrainOutcome:
@@ -106,7 +106,4 @@ def evaluate(model: nn.Module, rows: Sequence[TokenRow], room: Room) -> float | 
 
 def target_loss(model: nn.Module, rows: Sequence[TokenRow]) -> mx.array:
     """Summed cross-entropy of what the assistant wrote, in nats."""
-    tokens, places, targets = padded(rows)
-    logits = last_logits(model, tokens, places)
-    loss: mx.array = nn.losses.cross_entropy(logits.astype(mx.float32), targets, reduction="sum")
-    return loss
+    return -log_probabilities(model, *padded(rows)).sum()

@@ -14,7 +14,7 @@ from mlx.utils import tree_flatten
 from forge_common.contracts.stages import Progress
 from forge_common.weights.adapter import read_adapter
 from forge_common.weights.preferences import read_pairs
-from forge_trainer_mlx.dpo import Policy, log_probabilities
+from forge_trainer_mlx.dpo import Policy, row_log_probabilities
 from forge_trainer_mlx.memory import Room
 from forge_trainer_mlx.model import load_for_reading, load_trainable
 from forge_trainer_mlx.train import train
@@ -57,7 +57,7 @@ def by_hand(model, row) -> float:
 def test_log_probabilities_are_the_models_own_over_the_answer(tiny, make_preferring):
     rows = [row for both in read_pairs(make_preferring(n=3)) for row in both]
 
-    found = log_probabilities(load_trainable(tiny, make_preferring().rules), rows)
+    found = row_log_probabilities(load_trainable(tiny, make_preferring().rules), rows)
 
     bare = load_for_reading(tiny)
     assert found.tolist() == pytest.approx([by_hand(bare, row) for row in rows], rel=1e-4)

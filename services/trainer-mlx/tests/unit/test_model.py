@@ -110,14 +110,29 @@ def test_a_family_that_could_not_be_exported_is_refused_before_training():
 
 @pytest.mark.parametrize("family", ["qwen2", "qwen3", "llama"])
 @pytest.mark.parametrize("tied", [True, False])
-def test_logits_at_chosen_places_are_the_models_own(tmp_path, family, tied):
+@pytest.mark.parametrize("at_once", [1, 2**25])
+def test_log_probabilities_and_their_gradients_are_those_of_all_logits(
+    tmp_path, monkeypatch, family, tied, at_once
+):
     loaded = model.load_for_reading(write_tiny_model(tmp_path, family, tied=tied))
-    tokens = mx.array([[5, 9, 30], [2, 40, 7]])
+    tokens, places, targets = mx.array([[5, 9, 30], [2, 40, 7]]), mx.array([1, 4, 5]), mx.array([30, 7, 11])
+    weights = {"weight": loaded.layers[1].mlp.down_proj.weight}
 
-    chosen = model.last_logits(loaded, tokens, mx.array([1, 5]))
+    def of_all(weights):
+        loaded.layers[1].mlp.down_proj.update(weights)
+        logits = loaded(tokens).reshape(6, -1)[places]
+        return (logits - mx.logsumexp(logits, axis=-1, keepdims=True))[mx.arange(3), targets].sum()
 
-    everywhere = np.array(loaded(tokens))
-    np.testing.assert_allclose(np.array(chosen), [everywhere[0, 1], everywhere[1, 2]], rtol=1e-5, atol=1e-5)
+    def in_pieces(weights):
+        loaded.layers[1].mlp.down_proj.update(weights)
+        return model.log_probabilities(loaded, tokens, places, targets).sum()
+
+    monkeypatch.setattr(model, "LOGITS_AT_ONCE", at_once)
+    expected, wanted = mx.value_and_grad(of_all)(weights)
+    found, got = mx.value_and_grad(in_pieces)(weights)
+
+    assert found.item() == pytest.approx(expected.item(), rel=1e-5)
+    np.testing.assert_allclose(np.array(got["weight"]), np.array(wanted["weight"]), rtol=1e-4, atol=1e-6)
 
 
 def test_a_dora_adapter_scales_every_row_to_its_magnitude_and_leaves_the_base_as_it_was(tmp_path):

@@ -29,6 +29,10 @@ FOUR_BIT_BYTES = {
 }
 # The adapter in f32, its gradient, and AdamW's two moments.
 ADAPTER_BYTES = 16
+# The two rows of a preference pair go through together.
+ROWS_AT_ONCE = {"sft": 1, "dpo": 2}
+# Of f32 logits that are made at a time, and how often they are held: as they are, in f32, their gradient.
+LOGITS_BYTES = 3 << 27
 # Everything beside the device: interpreter, libraries, a file's pages.
 PROCESS_BYTES = 1 << 30
 
@@ -113,8 +117,9 @@ def shape_of(config: Mapping[str, Any]) -> Shape | None:
         return None
 
 
-def training_need(shape: Shape, rules: TrainingRules, kind: Kind, *, tokens: int = FEWEST_TOKENS) -> Need:
-    """With so many tokens in one pass."""
+def training_need(shape: Shape, rules: TrainingRules, kind: Kind, *, tokens: int | None = None) -> Need:
+    """With so many tokens in one pass; else with the fewest that a training goes down to."""
+    tokens = fewest_tokens(rules) if tokens is None else tokens
     return Need(
         weights=_weight_bytes(shape, rules, kind),
         adapter=adapter_weights(shape, rules) * ADAPTER_BYTES,
@@ -123,18 +128,14 @@ def training_need(shape: Shape, rules: TrainingRules, kind: Kind, *, tokens: int
     )
 
 
+def fewest_tokens(rules: TrainingRules) -> int:
+    return FEWEST_TOKENS * ROWS_AT_ONCE["dpo" if rules.dpo is not None else "sft"]
+
+
 def adapter_weights(shape: Shape, rules: TrainingRules) -> int:
     layers = min(rules.num_layers or shape.layers, shape.layers)
     targets = rules.targets or tuple(shape.maps)
     return layers * rules.rank * sum(sum(shape.maps[name]) for name in targets if name in shape.maps)
-
-
-def tokens_that_fit(shape: Shape, rules: TrainingRules, kind: Kind, free: int) -> int:
-    """How many tokens go at once into `free` bytes; 0 when not even the shortest row does."""
-    shortest = training_need(shape, rules, kind)
-    if shortest.total > free:
-        return 0
-    return int((free - shortest.total + shortest.activations) * FEWEST_TOKENS / shortest.activations)
 
 
 def check_memory(name: str, shape: Shape, rules: TrainingRules, kind: Kind, *, free: int, total: int) -> None:
@@ -186,7 +187,7 @@ def _activation_bytes(shape: Shape, rules: TrainingRules, kind: Kind, tokens: in
         kept = block + shape.layers * tokens * shape.hidden * word
     else:
         kept = block * min(rules.num_layers or shape.layers, shape.layers)
-    return kept + 2 * tokens * shape.vocabulary * 4
+    return kept + min(2 * tokens * shape.vocabulary * 4, LOGITS_BYTES)
 
 
 def _advice(shape: Shape, rules: TrainingRules, kind: Kind, need: Need, total: int) -> str:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from forge_common.contracts.domain import TrainingRules
+from forge_common.contracts.domain import DpoRules, TrainingRules
 from forge_common.weights.estimate import (
     NotEnoughMemory,
     adapter_weights,
     check_memory,
     check_ram,
     shape_of,
-    tokens_that_fit,
     training_need,
 )
 
@@ -69,8 +68,17 @@ def test_the_parts_add_up_and_more_tokens_take_more_of_activations_alone():
     few, many = (training_need(shape, QLORA, "cuda", tokens=tokens) for tokens in (128, 1024))
 
     assert few.total == few.weights + few.adapter + few.activations + few.context
-    assert many.activations == pytest.approx(8 * few.activations, rel=1e-6)
+    # Logits come in pieces, so that theirs do not grow without end.
+    assert 3.9 * few.activations < many.activations < 8 * few.activations
     assert many.total - few.total == many.activations - few.activations
+
+
+def test_two_rows_at_once_are_asked_for_where_pairs_are_to_be_learned():
+    shape, preferring = shape_of(QWEN_7B), QLORA.model_copy(update={"dpo": DpoRules()})
+    one, two = (training_need(shape, rules, "cuda") for rules in (QLORA, preferring))
+
+    assert two.activations == pytest.approx(2 * one.activations)
+    assert two.total < 7.5 * GIB
 
 
 def test_a_cpu_computes_in_f32():
@@ -88,17 +96,6 @@ def test_4_bit_weights_are_those_of_the_blocks_on_every_device():
         shape.block_weights * (4 / 64 - 1 / 64 - 4 / (64 * 256)), rel=1e-6
     )
     assert by_mlx > shape.embedding_weights * 2 + shape.block_weights // 2
-
-
-def test_so_many_tokens_fit_that_one_more_would_not():
-    shape = shape_of(QWEN_7B)
-    free = 8 * GIB
-
-    fit = tokens_that_fit(shape, QLORA, "cuda", free)
-
-    assert training_need(shape, QLORA, "cuda", tokens=fit).total <= free
-    assert training_need(shape, QLORA, "cuda", tokens=fit + 2).total > free
-    assert tokens_that_fit(shape, LORA, "cuda", free) == 0
 
 
 def test_what_cannot_fit_is_refused_with_the_arithmetic_and_the_method_that_does():
