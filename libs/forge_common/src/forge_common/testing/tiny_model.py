@@ -11,6 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
+from forge_common.testing import sentencepieces
+from forge_common.testing.sentencepieces import Prefix
+
 QWEN_WORDS = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -23,6 +26,7 @@ TEKKEN_WORDS = (
 )
 WORDS = {"qwen2": QWEN_WORDS, "qwen3": QWEN_WORDS, "llama": LLAMA_WORDS, "mistral": TEKKEN_WORDS}
 CLASSES = {"qwen2": "Qwen2", "qwen3": "Qwen3", "llama": "Llama", "mistral": "Mistral"}
+NAMES = {"eos_token": "<|im_end|>", "pad_token": "<|endoftext|>"}
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 # Qwen2.5's in short: tool calls and their results as it writes them.
 TEMPLATE = """{%- for message in messages %}
@@ -62,24 +66,26 @@ def write_tiny_model(
     tied: bool = True,
     dtype: Dtype = "F32",
     seed: int = 0,
+    pieces: Prefix | None = None,
     **overrides: Any,
 ) -> Path:
-    """Write config, tokenizer and random weights; `overrides` go into config.json."""
+    """Write config, tokenizer and random weights; `overrides` go into config.json.
+
+    With `pieces` the tokenizer is of SentencePiece's kind, which puts a space where that says.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = _tokenizer(WORDS[family])
+    tokenizer = _tokenizer(WORDS[family]) if pieces is None else sentencepieces.tokenizer(pieces, TEXT)
     tokenizer.save(str(folder / "tokenizer.json"))
     config = _config(family, tokenizer.get_vocab_size() + 5, tied=tied) | overrides
+    config["eos_token_id"] = tokenizer.token_to_id("<|im_end|>" if pieces is None else "</s>")
     _save_json(folder / "config.json", config)
     _save_json(
         folder / "tokenizer_config.json",
-        {
-            "tokenizer_class": "PreTrainedTokenizerFast",
-            "eos_token": "<|im_end|>",
-            "pad_token": "<|endoftext|>",
-            "clean_up_tokenization_spaces": False,
-        },
+        {"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": False}
+        | (NAMES if pieces is None else sentencepieces.NAMES),
     )
-    (folder / "chat_template.jinja").write_text(TEMPLATE, encoding="utf-8")
+    template = TEMPLATE if pieces is None else sentencepieces.TEMPLATE
+    (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
     random = np.random.default_rng(seed)
     tensors = {name: _random(name, shape, random) for name, shape in tensor_shapes(config)}
     _mute(tensors, tokenizer)
@@ -136,7 +142,6 @@ def _config(family: Family, vocab_size: int, *, tied: bool) -> dict[str, Any]:
         "hidden_act": "silu",
         "tie_word_embeddings": tied,
         "vocab_size": vocab_size,
-        "eos_token_id": vocab_size - 6,
     } | ({"sliding_window": None} if family == "mistral" else {})
 
 
@@ -172,12 +177,16 @@ def _random(name: str, shape: tuple[int, ...], random: np.random.Generator) -> N
 
 def _mute(tensors: dict[str, NDArray[np.float32]], tokenizer: Tokenizer) -> None:
     # Random answers would be full of broken UTF-8, which servers hold back; their logits are zero, so others win.
-    loud = [i for text, i in tokenizer.get_vocab().items() if text.replace("Ġ", "").isascii()]
+    loud = [i for text, i in tokenizer.get_vocab().items() if _is_whole_ascii(text)]
     for name in ("model.embed_tokens.weight", "lm_head.weight"):
         if name in tensors:
             kept = tensors[name][loud]
             tensors[name][:] = 0.0
             tensors[name][loud] = kept
+
+
+def _is_whole_ascii(token: str) -> bool:
+    return token.translate({ord("Ġ"): "", ord("▁"): ""}).isascii() and not token.startswith("<0x")
 
 
 def _stored(tensor: NDArray[np.float32], dtype: Dtype) -> bytes:

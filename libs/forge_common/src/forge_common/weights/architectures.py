@@ -132,7 +132,7 @@ def word_splitter(tokenizer: Mapping[str, Any]) -> str:
     if tokenizer.get("model", {}).get("type") != "BPE" or len(expressions) != 1 or not known:
         raise ArchitectureUnknown(
             "the base model's tokenizer is of a kind that cannot be written as GGUF",
-            fix="use a base with Qwen's, Llama 3's or Mistral's Tekken tokenizer",
+            fix="use a base with Qwen's, Llama's or Mistral's tokenizer",
         )
     return known[0]
 

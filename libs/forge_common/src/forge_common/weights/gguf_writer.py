@@ -6,20 +6,19 @@ Tensors stream through in blocks of rows, so that a 7B needs about as much memor
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gguf import GGML_QUANT_VERSION, GGUFType, GGUFWriter, TokenType
+from gguf import GGML_QUANT_VERSION, GGUFType, GGUFWriter
 from gguf import GGMLQuantizationType as Kind
 from gguf.constants import GGML_QUANT_SIZES, Keys
 
 from forge_common.contracts.domain import Quant
 from forge_common.weights.adapter import AdapterInvalid, Merged, read_adapter
-from forge_common.weights.architectures import Architecture, architecture, word_splitter
+from forge_common.weights.architectures import Architecture, architecture
 from forge_common.weights.checkpoint import (
     Array,
     Checkpoint,
@@ -28,16 +27,9 @@ from forge_common.weights.checkpoint import (
     model_config,
     rope_theta,
 )
+from forge_common.weights.gguf_tokenizer import add_tokenizer, check_tokenizer
 from forge_common.weights.quants import encode, file_type, stored_as, writes_rows
-from forge_common.weights.tokenizer import (
-    ChatTokenizer,
-    ModelFolderBroken,
-    chat_template,
-    read_json,
-    token_text,
-)
-
-_LOOKS_SPECIAL = re.compile(r"<[|｜].*[|｜]>")
+from forge_common.weights.tokenizer import ModelFolderBroken
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,11 +50,11 @@ class Planned:
 def check_exportable(src: Path) -> None:
     """Whether `write_base` will know this model: asked before hours of training on it, not after.
 
-    Raises ArchitectureUnknown, ModelFolderBroken, UnsupportedWeights.
+    Raises ArchitectureUnknown, PiecesInexact, ModelFolderBroken, UnsupportedWeights.
     """
     arch = architecture(model_config(src))
     _plan(Checkpoint(src), arch, "f16")
-    word_splitter(read_json(src / "tokenizer.json"))
+    check_tokenizer(src)
 
 
 def write_base(src: Path, out: Path, *, quant: Quant, name: str, adapter: Path | None = None) -> None:
@@ -98,7 +90,7 @@ def _write_base(src: Path, out: Path, *, quant: Quant, name: str, adapter: Path 
     writer.add_file_type(file_type(quant))
     writer.add_quantization_version(GGML_QUANT_VERSION)
     _add_shape(writer, arch)
-    _add_tokenizer(writer, src, arch)
+    add_tokenizer(writer, src, int(arch.config["vocab_size"]))
     plan = _plan(weights, arch, quant)
     _write(writer, plan, lambda tensor: _base_blocks(tensor, weights, arch))
     partial.replace(out)
@@ -150,50 +142,6 @@ def _add_shape(writer: GGUFWriter, arch: Architecture) -> None:
     writer.add_rope_freq_base(rope_theta(config))
     writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
     writer.add_vocab_size(config["vocab_size"])
-
-
-def _add_tokenizer(writer: GGUFWriter, src: Path, arch: Architecture) -> None:
-    """Byte-level BPE, `gpt2` in llama.cpp's words."""
-    tokenizer, config = read_json(src / "tokenizer.json"), read_json(src / "tokenizer_config.json")
-    writer.add_tokenizer_model("gpt2")
-    writer.add_tokenizer_pre(word_splitter(tokenizer))
-    texts, types = _vocabulary(tokenizer, int(arch.config["vocab_size"]))
-    writer.add_token_list(texts)
-    writer.add_token_types(types)
-    merges = tokenizer["model"]["merges"]
-    writer.add_token_merges([merge if isinstance(merge, str) else " ".join(merge) for merge in merges])
-    ids = {text: i for i, text in enumerate(texts)}
-    add = {
-        "bos_token": writer.add_bos_token_id,
-        "eos_token": writer.add_eos_token_id,
-        "pad_token": writer.add_pad_token_id,
-    }
-    for key, add_id in add.items():
-        if config.get(key):
-            add_id(ids[token_text(config[key])])
-    # Whether a text begins with the start token is the post-processor's business: ask it.
-    writer.add_add_bos_token(bool(ChatTokenizer(src).encode("", add_special_tokens=True)))
-    writer.add_chat_template(chat_template(src, config))
-
-
-def _vocabulary(tokenizer: dict[str, Any], size: int) -> tuple[list[str], list[int]]:
-    added = {token["id"]: token for token in tokenizer["added_tokens"]}
-    texts = {i: text for text, i in tokenizer["model"]["vocab"].items()}
-    texts |= {i: token["content"] for i, token in added.items()}
-    if max(texts) >= size:
-        raise ModelFolderBroken(f"the tokenizer has {max(texts) + 1} tokens, the model only {size}")
-    types = [_token_type(texts.get(i), added.get(i)) for i in range(size)]
-    return [texts.get(i, f"[PAD{i}]") for i in range(size)], types
-
-
-def _token_type(text: str | None, added: dict[str, Any] | None) -> int:
-    if text is None:
-        return int(TokenType.UNUSED)
-    if added is None:
-        return int(TokenType.NORMAL)
-    # llama.cpp shows user-defined tokens in answers; some folders forget to call their markers special.
-    is_control = added["special"] or _LOOKS_SPECIAL.fullmatch(text)
-    return int(TokenType.CONTROL if is_control else TokenType.USER_DEFINED)
 
 
 def _plan(weights: Weights, arch: Architecture, quant: Quant) -> list[Planned]:

@@ -21,7 +21,7 @@ from forge_common.contracts.exchange import Message
 from forge_common.errors import Invalid
 from forge_common.weights.checkpoint import model_config
 from forge_common.weights.jobs import TrainJob
-from forge_common.weights.tokenizer import ChatTokens
+from forge_common.weights.tokenizer import ChatTokenizer, ChatTokens
 
 # Enough for a steady curve; more would only delay the next step.
 MAX_VALID_ROWS = 256
@@ -231,13 +231,21 @@ def encode_row(messages: Sequence[Message], tokenizer: ChatTokens, tools: Tools 
     tokens: list[int] = []
     mask: list[bool] = []
     learned = [message.role == "assistant" and message.weight != 0 for message in messages]
+    done = ""
     for piece, is_answer in _pieces(text, _answers(text, chat, learned, render)):
-        ids = tokenizer.encode(piece, add_special_tokens=False)
+        ids = _encode_after(done, piece, tokenizer)
+        done += piece
         tokens += ids
         mask += [is_answer] * len(ids)
     if not any(mask):
         raise RowInvalid("the chat template shows nothing that the assistant wrote")
     return TokenRow(tokens=tuple(tokens), loss_mask=tuple(mask))
+
+
+def _encode_after(before: str, piece: str, tokenizer: ChatTokens) -> list[int]:
+    if isinstance(tokenizer, ChatTokenizer):
+        return tokenizer.encode_after(before, piece)
+    return tokenizer.encode(piece, add_special_tokens=False)
 
 
 def as_chat(message: Message) -> dict[str, JsonValue]:

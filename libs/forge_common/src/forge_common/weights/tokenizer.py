@@ -16,6 +16,7 @@ from pydantic import JsonValue
 from tokenizers import Tokenizer
 
 from forge_common.errors import Invalid
+from forge_common.weights.sentencepieces import prefix, without_prefix
 
 
 class TokenizerUnusable(Invalid):
@@ -46,9 +47,12 @@ class ChatTokenizer:
                 f"{folder.name} has no tokenizer.json",
                 fix="use a base model that ships a fast tokenizer (nearly all of the last years do)",
             )
-        self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        self._tokenizer.no_padding()
-        self._tokenizer.no_truncation()
+        self._tokenizer = _plain(Tokenizer.from_file(str(folder / "tokenizer.json")))
+        written = read_json(folder / "tokenizer.json")
+        bare = without_prefix(written)
+        self._continuing = _plain(Tokenizer.from_str(bare)) if bare else None
+        self._is_prefixed_throughout = bare is not None and prefix(written) == "always"
+        self._added = tuple(token["content"] for token in written.get("added_tokens", ()))
         config = read_json(folder / "tokenizer_config.json")
         self._special = {
             name: token_text(config[name]) for name in config if name.endswith("_token") and config[name]
@@ -81,6 +85,24 @@ class ChatTokenizer:
 
     def encode(self, text: str, *, add_special_tokens: bool = False) -> list[int]:
         return list(self._tokenizer.encode(text, add_special_tokens=add_special_tokens).ids)
+
+    def encode_after(self, before: str, text: str) -> list[int]:
+        """What continues `before`: no space is put before it that the whole would not have there."""
+        if self._continuing is None:
+            return self.encode(text)
+        begins = self._begins(before, text)
+        own = self._continuing.encode(text[:begins], add_special_tokens=False).ids
+        return [*own, *(self.encode(text[begins:]) if begins < len(text) else ())]
+
+    def _begins(self, before: str, text: str) -> int:
+        """From where on `text` is cut as if nothing stood before it: what follows a special token may get a space."""
+        if not before:
+            return 0
+        if not self._is_prefixed_throughout:
+            return len(text)
+        if before.endswith(self._added):
+            return 0
+        return min((text.index(token) for token in self._added if token in text), default=len(text))
 
     def decode(self, tokens: Sequence[int]) -> str:
         """The text without special tokens."""
@@ -152,6 +174,12 @@ class _Generation(jinja2.ext.Extension):
     def parse(self, parser: Parser) -> list[nodes.Node]:
         next(parser.stream)
         return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+
+def _plain(tokenizer: Tokenizer) -> Tokenizer:
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
 
 
 def _compile(source: str) -> Template:
