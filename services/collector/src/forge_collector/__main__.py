@@ -41,8 +41,10 @@ def _redaction() -> None:
 
 
 def _serve(settings: Settings) -> None:
+    from forge_collector.allocator import return_large_blocks
     from forge_collector.app import create_server
 
+    return_large_blocks()
     server = create_server(settings)
     try:
         server.run(settings.host, settings.port)

@@ -119,6 +119,7 @@ class Capture:
         if self._reader is None:
             if isinstance(self._prompt, Future):
                 self._prompt.cancel()
+            self._is_finished, self._prompt, self._body = True, None, []
             self._recorder.stats.unanswered += 1
             log.info("exchange.unanswered", reason=reason, exchange_id=self._context.exchange_id)
         else:
