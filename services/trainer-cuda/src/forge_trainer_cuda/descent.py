@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -41,7 +41,7 @@ def descend(
     """Train `model` to its last step, from where a killed training of the same job stopped.
 
     `gradients` adds those of a batch of examples, given by their numbers, and returns its mean loss; `judge` says how good
-    the weights are (less is better). `folder` gets `checkpoint` and `best`, each whole or not at all.
+    the weights are (less is better). `folder` gets a `checkpoint`, whole or not at all, with the best adapter in it.
     Raises TrainingDiverged, and what the two raise.
     """
     plan = BatchPlan(lengths, rules)
@@ -50,16 +50,13 @@ def descend(
         trainable, lr=rules.learning_rate, betas=BETAS, weight_decay=rules.weight_decay, fused=True
     )
     fingerprint = job.fingerprint()
-    standing = resume.load(folder / "checkpoint", fingerprint)
-    if standing is None:
-        standing = Standing(job=fingerprint)
-        shutil.rmtree(folder / "best", ignore_errors=True)
-    else:
-        resume.mend(folder / "best")
-        resume.load_into(folder / "checkpoint", model, optimizer)
+    checkpoint = folder / "checkpoint"
+    standing = resume.load(checkpoint, fingerprint)
+    if standing is not None:
+        resume.load_into(checkpoint, model, optimizer)
 
-    course = Course(standing, rules, plan.steps)
-    for step, batch in plan.batches(standing.step):
+    course = Course(standing or Standing(job=fingerprint), rules, plan.steps)
+    for step, batch in plan.batches(course.standing.step):
         if course.standing.is_over:
             break
         for group in optimizer.param_groups:
@@ -74,9 +71,7 @@ def descend(
         progress = course.count(done, loss, tokens, peak_memory_bytes(job.device))
         report.progress(progress.model_copy(update={"message": message}))
         if course.judge(done, judge):
-            if course.standing.best_step == done:
-                _keep(model, job, folder / "best")
-            resume.save(folder / "checkpoint", course.standing, model, optimizer)
+            resume.save(checkpoint, course.standing, model, optimizer, partial(_write, model, job))
     return course.standing
 
 
@@ -87,10 +82,11 @@ def peak_memory_bytes(device: str) -> int:
     return process_memory_bytes()
 
 
-def _keep(model: PeftModel, job: TrainJob, best: Path) -> None:
-    """Make these weights the best ones, whole or not at all."""
-    aside = best.with_name("best.aside")
-    shutil.rmtree(aside, ignore_errors=True)
+def best_adapter(folder: Path) -> Path:
+    """What `descend` left there."""
+    return folder / "checkpoint" / resume.BEST
+
+
+def _write(model: PeftModel, job: TrainJob, folder: Path) -> None:
     layers = trained_layers(job.rules, int(model.config.num_hidden_layers))
-    write_adapter_folder(aside, trained(model, job.rules), base_name=job.base_name, layers=layers)
-    resume.swap(aside, best)
+    write_adapter_folder(folder, trained(model, job.rules), base_name=job.base_name, layers=layers)

@@ -20,7 +20,7 @@ from forge_common.weights.jobs import TrainOutcome
 from forge_common.weights.preferences import Pair, concluded, divided, read_pairs, rules_for
 from forge_common.weights.rows import TokenRow
 from forge_common.weights.training import Reports
-from forge_trainer_cuda.descent import descend
+from forge_trainer_cuda.descent import best_adapter, descend
 from forge_trainer_cuda.jobs import TrainJob
 from forge_trainer_cuda.logits import log_probabilities
 from forge_trainer_cuda.memory import Room, load, longest_pair, tokens_at_once
@@ -46,7 +46,7 @@ def prefer(job: TrainJob, sft: TrainOutcome, report: Reports) -> TrainOutcome:
         report.progress(Progress(message=f"preferences: {len(pairs)} pairs are too few, left alone"))
         return sft
     learned, held_out = divided(pairs)
-    rules = rules_for(job.rules, dpo)
+    rules = rules_for(job.rules, dpo, sft.seconds)
     model = load(lambda: load_trainable(Path(job.base), rules, job.device), job.base_name)
     go_on_from(model, Path(sft.adapter), rules)
     room = Room(tokens_at_once(job), lambda message: report.progress(Progress(message=message)))
@@ -66,10 +66,10 @@ def prefer(job: TrainJob, sft: TrainOutcome, report: Reports) -> TrainOutcome:
         report=report,
         message="preferences",
     )
-    go_on_from(model, folder / "best", rules)
+    go_on_from(model, best_adapter(folder), rules)
     margins = policy.margins(held_out)
     gains = (margins - known_held_out).tolist()
-    return concluded(sft, standing, folder / "best", pairs=len(pairs), gains=gains, beta=dpo.beta)
+    return concluded(sft, standing, best_adapter(folder), pairs=len(pairs), gains=gains, beta=dpo.beta)
 
 
 def shorter_than(limit: int | None, pairs: list[Pair]) -> tuple[list[Pair], int]:

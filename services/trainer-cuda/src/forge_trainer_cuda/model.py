@@ -12,7 +12,14 @@ from safetensors.torch import load_file
 from transformers import AutoConfig, AutoModelForCausalLM, BitsAndBytesConfig
 
 from forge_common.contracts.domain import TrainingRules
-from forge_common.weights.adapter import WEIGHTS_FILE, Adapter, AdapterInvalid, Pair, trained_layers
+from forge_common.weights.adapter import (
+    WEIGHTS_FILE,
+    Adapter,
+    Pair,
+    check_parent,
+    read_adapter,
+    trained_layers,
+)
 from forge_common.weights.checkpoint import Checkpoint, model_config
 from forge_common.weights.targets import targets_of
 from forge_trainer_cuda import memory, packed
@@ -76,15 +83,9 @@ def trained(model: PeftModel, rules: TrainingRules) -> Adapter:
 
 
 def go_on_from(model: PeftModel, adapter: Path, rules: TrainingRules) -> None:
-    """Put a trained adapter's weights in the place of the fresh ones. Raises AdapterInvalid when it has another shape."""
-    there = {name: tuple(tensor.shape) for name, tensor in get_peft_model_state_dict(model).items()}
-    given = load_file(adapter / WEIGHTS_FILE)
-    if there != {name: tuple(tensor.shape) for name, tensor in given.items()}:
-        raise AdapterInvalid(
-            f"the adapter to go on from has another rank or other targets than {rules.method} of rank {rules.rank}",
-            fix="set rank, targets and num_layers as that version was trained, or training.start_from to base",
-        )
-    restore(model, given)
+    """Put a trained adapter's weights in the place of the fresh ones. Raises AdapterInvalid when it is of another kind."""
+    check_parent(read_adapter(adapter), trained(model, rules))
+    restore(model, load_file(adapter / WEIGHTS_FILE))
 
 
 def restore(model: PeftModel, state: dict[str, torch.Tensor]) -> None:

@@ -1,8 +1,10 @@
-"""Where a training stands, on disk: written aside and renamed, so that a killed training goes on from a whole checkpoint."""
+"""Where a training stands, its best adapter included: written aside and renamed, so that a killed one goes on from a whole checkpoint."""
 
 from __future__ import annotations
 
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -12,9 +14,21 @@ from safetensors.torch import load_file, save_file
 from forge_common.weights.training import Standing
 from forge_trainer_cuda.model import restore
 
+BEST = "best"
+"""The folder in a checkpoint that holds the adapter of the best evaluation, in PEFT's layout."""
 
-def save(folder: Path, standing: Standing, model: PeftModel, optimizer: torch.optim.Optimizer) -> None:
-    """Replace the checkpoint in `folder`; a kill at any instant leaves the old one or the new one."""
+
+def save(
+    folder: Path,
+    standing: Standing,
+    model: PeftModel,
+    optimizer: torch.optim.Optimizer,
+    write_adapter: Callable[[Path], None],
+) -> None:
+    """Replace the checkpoint in `folder`; a kill at any instant leaves the old one or the new one.
+
+    `write_adapter` writes the weights into a folder, where they are the best ones; else the old checkpoint's are kept.
+    """
     aside = folder.with_name(f"{folder.name}.aside")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
@@ -22,11 +36,26 @@ def save(folder: Path, standing: Standing, model: PeftModel, optimizer: torch.op
     save_file(lora, aside / "lora.safetensors")
     save_file(_flat(optimizer), aside / "optimizer.safetensors")
     (aside / "standing.json").write_text(standing.model_dump_json(), encoding="utf-8")
-    swap(aside, folder)
+    if standing.best_step == standing.step:
+        write_adapter(aside / BEST)
+    else:
+        shutil.copytree(folder / BEST, aside / BEST)
+    for path in aside.rglob("*"):
+        _flush(path)
+    _swap(aside, folder)
 
 
-def swap(aside: Path, folder: Path) -> None:
-    """Put `aside` in the place of `folder`; killed in between, `mend` brings the old one back."""
+def _flush(path: Path) -> None:
+    """So that a power cut does not leave an empty file under a checkpoint's name."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _swap(aside: Path, folder: Path) -> None:
+    """Put `aside` in the place of `folder`; killed in between, `_mend` brings the old one back."""
     old = folder.with_name(f"{folder.name}.old")
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
@@ -35,7 +64,7 @@ def swap(aside: Path, folder: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def mend(folder: Path) -> None:
+def _mend(folder: Path) -> None:
     """Finish a swap that was killed between its two renames."""
     old = folder.with_name(f"{folder.name}.old")
     if not folder.exists() and old.exists():
@@ -44,7 +73,7 @@ def mend(folder: Path) -> None:
 
 def load(folder: Path, job: str) -> Standing | None:
     """The last whole checkpoint's standing; None when there is none for `job`."""
-    mend(folder)
+    _mend(folder)
     path = folder / "standing.json"
     if not path.is_file():
         return None

@@ -1,4 +1,4 @@
-"""The training, top to bottom: rows, model, what is minimised. Runs in a child process of its own; never pickles."""
+"""The training, top to bottom: rows, model, what is minimised; its course is `weights.training`. In a child process of its own; never pickles."""
 
 from __future__ import annotations
 
@@ -12,41 +12,26 @@ import torch
 from peft import PeftModel
 
 from forge_common.contracts.stages import Progress
+from forge_common.weights import training
 from forge_common.weights.batches import packs
 from forge_common.weights.jobs import TrainOutcome
-from forge_common.weights.room import RowsTooLong, shorter
 from forge_common.weights.rows import TokenRow, training_rows
 from forge_common.weights.tokenizer import ChatTokenizer
-from forge_common.weights.training import Reports
+from forge_common.weights.training import Framework, Reports
 from forge_trainer_cuda.cards import Crew, others
-from forge_trainer_cuda.descent import descend, peak_memory_bytes
+from forge_trainer_cuda.descent import best_adapter, descend, peak_memory_bytes
 from forge_trainer_cuda.dpo import prefer
 from forge_trainer_cuda.jobs import TrainJob
 from forge_trainer_cuda.logits import cross_entropy, log_probabilities
-from forge_trainer_cuda.memory import Room, limit_memory, load, release, tokens_at_once
+from forge_trainer_cuda.memory import Room, is_out_of_memory, limit_memory, load, release, tokens_at_once
 from forge_trainer_cuda.model import go_on_from, load_trainable
 from forge_trainer_cuda.packed import hidden_states
 from forge_trainer_cuda.recompute import Recompute
 
 
 def train(job: TrainJob, report: Reports) -> TrainOutcome:
-    """Train, or go on where a killed training of the same job stopped; with shorter rows where memory is too small.
-
-    SFT first and, where there are preferences, DPO on top. On the CPU the outcome is the same to the last bit, killed or
-    not. Raises NothingToTrainOn, TrainingDiverged, OutOfMemory.
-    """
     limit_memory(job.rules.max_memory_gb, job.device)
-    while True:
-        try:
-            outcome = fine_tune(job, report)
-            return prefer(job, outcome, report) if job.preferences and job.rules.dpo else outcome
-        except RowsTooLong as error:
-            longest = error.longest
-        # Outside of the handler, which keeps the model alive.
-        release()
-        rules = job.rules.model_copy(update={"max_seq_length": shorter(longest, job.rules.max_seq_length)})
-        report.progress(Progress(message=f"memory ran out: rows of at most {rules.max_seq_length} tokens"))
-        job = job.model_copy(update={"rules": rules})
+    return training.train(job, report, Framework(job.device, fine_tune, prefer, is_out_of_memory, release))
 
 
 def settle_arithmetic(device: str) -> None:
@@ -84,7 +69,7 @@ def fine_tune(job: TrainJob, report: Reports) -> TrainOutcome:
             report=report,
         )
     return standing.outcome(
-        Path(job.workdir) / "best", encoded, peak_memory_bytes=peak_memory_bytes(job.device)
+        best_adapter(Path(job.workdir)), encoded, peak_memory_bytes=peak_memory_bytes(job.device)
     )
 
 

@@ -48,7 +48,7 @@ def prefer(job: TrainJob, sft: TrainOutcome, report: Reports) -> TrainOutcome:
         report.progress(Progress(message=f"preferences: {len(pairs)} pairs are too few, left alone"))
         return sft
     learned, held_out = divided(pairs)
-    rules = rules_for(job.rules, dpo)
+    rules = rules_for(job.rules, dpo, sft.seconds)
     model = load_trainable(Path(job.base), rules)
     go_on_from(model, Path(sft.adapter), rules)
     save_memory(model)

@@ -24,6 +24,7 @@ from forge_common.weights.adapter import (
     Adapter,
     AdapterInvalid,
     Pair,
+    check_parent,
     read_adapter,
     trained_layers,
     write_adapter_folder,
@@ -84,16 +85,10 @@ def load_trainable(base: Path, rules: TrainingRules) -> nn.Module:
 
 
 def go_on_from(model: nn.Module, folder: Path, rules: TrainingRules) -> None:
-    """Put a trained adapter's weights in the place of the fresh ones. Raises AdapterInvalid when it has another shape."""
-    halves = _by_mlxs_name(read_adapter(folder))
-    if {name: tuple(half.shape) for name, half in halves.items()} != {
-        name: tuple(fresh.shape) for name, fresh in trained_weights(model).items()
-    }:
-        raise AdapterInvalid(
-            f"the adapter to go on from has another rank or other targets than {rules.method} of rank {rules.rank}",
-            fix="set rank, targets and num_layers as that version was trained, or training.start_from to base",
-        )
-    model.load_weights(list(halves.items()), strict=False)
+    """Put a trained adapter's weights in the place of the fresh ones. Raises AdapterInvalid when it is of another kind."""
+    parent = read_adapter(folder)
+    check_parent(parent, to_peft(trained_weights(model), rules))
+    model.load_weights(list(_by_mlxs_name(parent).items()), strict=False)
 
 
 def save_memory(model: nn.Module) -> None:

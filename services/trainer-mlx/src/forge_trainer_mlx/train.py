@@ -1,4 +1,4 @@
-"""The training, top to bottom: rows, model, what is minimised. Runs in a child process of its own."""
+"""The training, top to bottom: rows, model, what is minimised; its course is `weights.training`. In a child process of its own."""
 
 from __future__ import annotations
 
@@ -9,37 +9,21 @@ from pathlib import Path
 import mlx.core as mx
 from mlx import nn
 
-from forge_common.contracts.stages import Progress
+from forge_common.weights import training
 from forge_common.weights.batches import parts
 from forge_common.weights.jobs import TrainOutcome
-from forge_common.weights.room import RowsTooLong, shorter
 from forge_common.weights.rows import TokenRow, training_rows
 from forge_common.weights.tokenizer import ChatTokenizer
-from forge_common.weights.training import Reports
+from forge_common.weights.training import Framework, Reports
 from forge_trainer_mlx.descent import Step, descend, number, peak_memory_bytes, summed
 from forge_trainer_mlx.dpo import prefer
 from forge_trainer_mlx.jobs import TrainJob
-from forge_trainer_mlx.memory import Room, load, make_room, release
+from forge_trainer_mlx.memory import Room, is_out_of_memory, load, make_room, release
 from forge_trainer_mlx.model import go_on_from, load_trainable, log_probabilities, padded, save_memory
 
 
 def train(job: TrainJob, report: Reports) -> TrainOutcome:
-    """Train, or go on where a killed training of the same job stopped; with shorter rows where memory is too small.
-
-    SFT first and, where there are preferences, DPO on top. On the CPU the outcome is the same to the last bit, killed or
-    not. Raises NothingToTrainOn, TrainingDiverged, OutOfMemory.
-    """
-    while True:
-        try:
-            outcome = fine_tune(job, report)
-            return prefer(job, outcome, report) if job.preferences and job.rules.dpo else outcome
-        except RowsTooLong as error:
-            longest = error.longest
-        # Outside of the handler, which keeps the model alive.
-        release()
-        rules = job.rules.model_copy(update={"max_seq_length": shorter(longest, job.rules.max_seq_length)})
-        report.progress(Progress(message=f"memory ran out: rows of at most {rules.max_seq_length} tokens"))
-        job = job.model_copy(update={"rules": rules})
+    return training.train(job, report, Framework("mlx", fine_tune, prefer, is_out_of_memory, release))
 
 
 def fine_tune(job: TrainJob, report: Reports) -> TrainOutcome:

@@ -92,6 +92,29 @@ def read_adapter(folder: Path) -> Adapter:
     return Adapter(pairs=pairs, rank=int(config["r"]), alpha=float(config["lora_alpha"]))
 
 
+def check_parent(parent: Adapter, fresh: Adapter) -> None:
+    """Whether training can go on from `parent` in the place of `fresh`, unchanged. Raises AdapterInvalid."""
+    how = "as that version was trained, or training.start_from to base"
+    if _shapes(parent) != _shapes(fresh):
+        raise AdapterInvalid(
+            f"the adapter to go on from has another rank, other targets or another method than rank {fresh.rank} here",
+            fix=f"set method, rank, targets and num_layers {how}",
+        )
+    if parent.scale != fresh.scale:
+        raise AdapterInvalid(
+            f"the adapter to go on from was trained with alpha {parent.alpha:g}: with {fresh.alpha:g} all that it "
+            f"learned would count {fresh.scale / parent.scale:g} times",
+            fix=f"set training.alpha to {parent.alpha:g} {how}",
+        )
+
+
+def _shapes(adapter: Adapter) -> dict[str, list[tuple[int, ...]]]:
+    return {
+        name: [half.shape for half in (pair.a, pair.b, pair.magnitude) if half is not None]
+        for name, pair in adapter.pairs.items()
+    }
+
+
 def write_adapter_folder(
     folder: Path, adapter: Adapter, *, base_name: str, layers: Sequence[int] | None = None
 ) -> None:

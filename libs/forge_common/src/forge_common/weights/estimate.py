@@ -151,6 +151,17 @@ def check_memory(name: str, shape: Shape, rules: TrainingRules, kind: Kind, *, f
     )
 
 
+def would_fit(config: Mapping[str, Any], rules: TrainingRules, kind: Kind) -> str:
+    """In words, what the base of that `config.json` needs at least, by each method that there is."""
+    shape = shape_of(config)
+    if shape is None:
+        return "what would fit is not known for this kind of model"
+    methods = dict.fromkeys((rules.method, "qlora"))
+    needs = (training_need(shape, rules.model_copy(update={"method": method}), kind) for method in methods)
+    least = ", ".join(f"by {method} {gib(need.total)}" for method, need in zip(methods, needs, strict=True))
+    return f"by arithmetic it needs at least {least}, for rows of {FEWEST_TOKENS} tokens one at a time"
+
+
 def ram_need(shape: Shape, kind: Kind) -> int:
     """Beside a card: a process, and the largest tensor as f32 on its way there and into a GGUF."""
     return PROCESS_BYTES + (shape.vocabulary * shape.hidden * 4 if kind == "cuda" else 0)

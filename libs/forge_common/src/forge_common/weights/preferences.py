@@ -17,6 +17,8 @@ Pair = tuple[TokenRow, TokenRow]
 """The better answer, and the worse one."""
 
 HELD_OUT_EVERY = 10
+# Where SFT took all of the time: DPO ends after its first step.
+SHORTEST_S = 1e-3
 
 
 def read_pairs(job: TrainJob) -> list[Pair]:
@@ -37,8 +39,8 @@ def divided(pairs: Sequence[Pair]) -> tuple[list[Pair], list[Pair]]:
     return learned, list(pairs[::HELD_OUT_EVERY])
 
 
-def rules_for(rules: TrainingRules, dpo: DpoRules) -> TrainingRules:
-    """DPO's pace on the same adapter."""
+def rules_for(rules: TrainingRules, dpo: DpoRules, spent_s: float) -> TrainingRules:
+    """DPO's pace on the same adapter, in what SFT left of the time."""
     pace = {
         "epochs": dpo.epochs,
         "iterations": None,
@@ -46,6 +48,7 @@ def rules_for(rules: TrainingRules, dpo: DpoRules) -> TrainingRules:
         "batch_size": dpo.batch_size,
         "batch_tokens": None,
         "weight_decay": 0.0,
+        "max_seconds": None if rules.max_seconds is None else max(rules.max_seconds - spent_s, SHORTEST_S),
     }
     return rules.model_copy(update=pace)
 
@@ -73,6 +76,7 @@ def concluded(
         "preferred": preferred,
         "seconds": sft.seconds + standing.seconds,
         "tokens": sft.tokens + standing.tokens,
+        "peak_memory_bytes": max(sft.peak_memory_bytes, standing.peak_memory_bytes),
     }
     return sft.model_copy(update=update | ({"adapter": str(adapter)} if preferred.kept else {}))
 

@@ -1,4 +1,4 @@
-"""What every trainer's loop keeps besides weights: where it stands, what it has measured, when it is over."""
+"""What every training is besides weights: its two stages, where it stands, what it has measured, when it is over."""
 
 from __future__ import annotations
 
@@ -7,20 +7,27 @@ import resource
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from forge_common.contracts.base import Contract
 from forge_common.contracts.domain import TrainingRules
 from forge_common.contracts.stages import CurvePoint, Progress
 from forge_common.errors import ForgeError
-from forge_common.weights.jobs import TrainOutcome
-from forge_common.weights.rows import EncodedRows
+from forge_common.weights.checkpoint import model_config
+from forge_common.weights.estimate import Kind, would_fit
+from forge_common.weights.jobs import TrainJob, TrainOutcome
+from forge_common.weights.room import OutOfMemory, RowsTooLong, shorter
+from forge_common.weights.rows import EncodedRows, row_limit
+
+J = TypeVar("J", bound=TrainJob)
 
 # Enough for a steady curve; more would only delay the next step.
 CURVE_POINTS = 100
 BETAS = (0.9, 0.98)
 MAX_GRADIENT = 1.0
+CALMER = "lower training.learning_rate, or raise training.warmup_steps"
 
 
 class TrainingDiverged(ForgeError):
@@ -29,6 +36,62 @@ class TrainingDiverged(ForgeError):
 
 class Reports(Protocol):
     def progress(self, progress: Progress) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Framework(Generic[J]):
+    """What a trainer brings to a training: SFT, DPO on top of its outcome (both may raise RowsTooLong), and its memory.
+
+    `release` gives back what nothing refers to any more.
+    """
+
+    kind: Kind
+    fine_tune: Callable[[J, Reports], TrainOutcome]
+    prefer: Callable[[J, TrainOutcome, Reports], TrainOutcome]
+    is_out_of_memory: Callable[[BaseException], bool]
+    release: Callable[[], None]
+
+
+def train(job: J, report: Reports, framework: Framework[J]) -> TrainOutcome:
+    """Train, or go on where a killed training of the same job stopped; with shorter rows where memory is too small.
+
+    SFT first and, where there are preferences, DPO on top. On the CPU the outcome is the same to the last bit, killed or
+    not. Raises NothingToTrainOn, TrainingDiverged, OutOfMemory.
+    """
+    try:
+        return _in_less_and_less_memory(job, report, framework)
+    except OutOfMemory as error:
+        enough = would_fit(model_config(Path(job.base)), job.rules, framework.kind)
+        raise OutOfMemory(error.message, fix=f"{error.fix}; {enough}") from error
+
+
+def _in_less_and_less_memory(job: J, report: Reports, framework: Framework[J]) -> TrainOutcome:
+    while True:
+        try:
+            return _both_stages(job, report, framework)
+        except RowsTooLong as error:
+            longest = error.longest
+        except (RuntimeError, MemoryError) as error:
+            if not framework.is_out_of_memory(error):
+                raise
+            # Between the batches, where fewer tokens at once are no help.
+            longest = row_limit(job)
+        # Outside of the handlers, which keep the model alive.
+        framework.release()
+        limit = shorter(longest, job.rules.max_seq_length)
+        report.progress(Progress(message=f"memory ran out: rows of at most {limit} tokens"))
+        rules = job.rules.model_copy(update={"max_seq_length": limit})
+        # Killed, it tries longer rows again before it comes here: the checkpoint of these must outlive that.
+        job = job.model_copy(update={"rules": rules, "workdir": str(Path(job.workdir) / f"rows-{limit}")})
+
+
+def _both_stages(job: J, report: Reports, framework: Framework[J]) -> TrainOutcome:
+    outcome = framework.fine_tune(job, report)
+    if not (job.preferences and job.rules.dpo):
+        return outcome
+    # DPO loads the base anew: two do not fit where one hardly did.
+    framework.release()
+    return framework.prefer(job, outcome, report)
 
 
 class Standing(Contract):
@@ -44,6 +107,7 @@ class Standing(Contract):
     stale: int = 0
     """Evaluations since the best one."""
     is_over: bool = False
+    peak_memory_bytes: int = 0
 
     def judged(self, step: int, valid_loss: float | None, patience: int, *, is_last: bool) -> Standing:
         """Without validation rows the newest weights are the best known."""
@@ -66,7 +130,7 @@ class Standing(Contract):
             valid_loss=self.best_loss,
             tokens=self.tokens,
             seconds=self.seconds,
-            peak_memory_bytes=peak_memory_bytes,
+            peak_memory_bytes=max(peak_memory_bytes, self.peak_memory_bytes),
             split=rows.split,
             too_long=rows.too_long,
             max_seq_length=rows.max_tokens,
@@ -82,6 +146,7 @@ class Course:
         self._before = standing
         self._started = time.monotonic()
         self._tokens = 0
+        self._peak_bytes = standing.peak_memory_bytes
         self._losses: list[float] = []
 
     @property
@@ -93,6 +158,7 @@ class Course:
         """Count a step that ends as the `done`th; speed is that of this process alone."""
         self._losses.append(loss)
         self._tokens += tokens
+        self._peak_bytes = max(self._peak_bytes, memory_bytes)
         elapsed = time.monotonic() - self._started
         metrics = {
             "loss": loss,
@@ -115,14 +181,17 @@ class Course:
         if not is_judged and done % max(1, self._steps // CURVE_POINTS):
             return False
         valid_loss = evaluate() if is_judged else None
+        if valid_loss is not None and not math.isfinite(valid_loss):
+            raise TrainingDiverged(f"after step {done} the validation loss is {valid_loss}", fix=CALMER)
         mean = sum(self._losses) / len(self._losses)
         self._losses.clear()
         point = CurvePoint(step=done, train_loss=mean, valid_loss=valid_loss)
-        # Tokens and seconds of before a kill are counted in.
+        # What was before a kill is counted in.
         facts = {
             "curve": (*self.standing.curve, point),
             "tokens": self._before.tokens + self._tokens,
             "seconds": self._seconds,
+            "peak_memory_bytes": self._peak_bytes,
         }
         self.standing = self.standing.model_copy(update=facts)
         if is_judged:
@@ -135,7 +204,7 @@ def check_finite(loss: float, norm: float, step: int) -> None:
     if not (math.isfinite(loss) and math.isfinite(norm)):
         raise TrainingDiverged(
             f"at step {step + 1} the loss is {loss} and the gradient's norm {norm}",
-            fix="lower training.learning_rate, or raise training.warmup_steps",
+            fix=CALMER,
         )
 
 
