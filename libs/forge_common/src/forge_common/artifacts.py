@@ -27,6 +27,8 @@ from forge_common.logging import get_logger
 
 M = TypeVar("M", bound=BaseModel)
 CHUNK = 1 << 20
+# Of a download: small, so that a slow line too can be called off between two.
+PIECE = 1 << 16
 LONGEST_PAUSE_S = 5.0
 log = get_logger()
 
@@ -39,9 +41,19 @@ class DigestMismatch(Invalid):
     """The bytes are not those that their name promises."""
 
 
-def sha256_of(path: Path) -> Sha256:
+def sha256_of(path: Path, check: Callable[[], None] = lambda: None) -> Sha256:
+    """What `check` raises ends it: a file of gigabytes takes a while."""
+    digest = hashlib.sha256()
+    for chunk in _chunks(path, check):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def _chunks(path: Path, check: Callable[[], None]) -> Iterator[bytes]:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while chunk := file.read(CHUNK):
+            check()
+            yield chunk
 
 
 def ref_of(data: bytes, kind: str) -> ArtifactRef:
@@ -120,14 +132,14 @@ class ArtifactClient:
         """For `patience_s` a registry that is down is waited for; what is still down then raises DependencyDown."""
         self.base_url = base_url.rstrip("/")
         self._patience_s = patience_s
-        self._check: Callable[[], None] = lambda: None
+        self.check: Callable[[], None] = lambda: None
         self._http = make_client(self.base_url, key=key, timeout_s=300.0)
         self._cache = ArtifactStore(cache)
 
     def checking(self, check: Callable[[], None]) -> ArtifactClient:
-        """The same client, which calls `check` while it waits: what that raises ends the waiting."""
+        """The same client, which calls `check` while it waits and while it transfers: what that raises ends both."""
         other = copy.copy(self)
-        other._check = check  # noqa: SLF001  our own class
+        other.check = check
         return other
 
     def fetch(self, sha256: Sha256) -> Path:
@@ -141,10 +153,11 @@ class ArtifactClient:
             if not self._cache.has(sha256):
                 self._patiently(lambda: self._download(sha256, partial))
                 try:
-                    with partial.open("rb") as file:
-                        self._cache.put(sha256, iter(lambda: file.read(CHUNK), b""))
-                finally:
+                    self._cache.put(sha256, _chunks(partial, self.check))
+                except DigestMismatch:
                     partial.unlink()
+                    raise
+                partial.unlink()
         return self._cache.path(sha256)
 
     def forget(self, sha256: Sha256) -> None:
@@ -153,12 +166,11 @@ class ArtifactClient:
 
     def push(self, path: Path, kind: str) -> ArtifactRef:
         """Upload a file; nothing is sent when the registry has it."""
-        ref = ArtifactRef(sha256=sha256_of(path), size=path.stat().st_size, kind=kind)
+        ref = ArtifactRef(sha256=sha256_of(path, self.check), size=path.stat().st_size, kind=kind)
 
         def send() -> None:
             if not self._has(ref.sha256):
-                with path.open("rb") as file:
-                    self._request("PUT", ref.sha256, content=iter(lambda: file.read(CHUNK), b""))
+                self._request("PUT", ref.sha256, content=_chunks(path, self.check))
 
         self._patiently(send)
         return ref
@@ -203,7 +215,7 @@ class ArtifactClient:
                 if time.monotonic() + pause_s > until:
                     raise
                 log.warning("registry.awaited", reason=str(error))
-            self._check()
+            self.check()
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
@@ -219,6 +231,7 @@ class ArtifactClient:
                 for chunk in self._stream(sha256, have):
                     with partial.open("ab") as file:
                         file.write(chunk)
+                    self.check()
             except httpx2.TransportError as error:
                 idle = 0 if partial.exists() and partial.stat().st_size > have else idle + 1
                 if idle == 3:
@@ -236,9 +249,9 @@ class ArtifactClient:
             raise_for_problem(reply)
             if start and reply.status_code != 206:
                 # Something on the way drops ranges: what came before is in the reply again.
-                yield from _without(reply.iter_bytes(CHUNK), start)
+                yield from _without(reply.iter_bytes(PIECE), start)
             else:
-                yield from reply.iter_bytes(CHUNK)
+                yield from reply.iter_bytes(PIECE)
 
     def _request(
         self,

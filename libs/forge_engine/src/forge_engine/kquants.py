@@ -23,6 +23,7 @@ from forge_common.errors import ForgeError, Invalid
 from forge_engine.settings import usable_cores
 
 PROGRAM = "llama-quantize"
+CHECK_S = 0.5
 LAST_WORDS = 500
 
 
@@ -70,24 +71,37 @@ def rows(block: NDArray[np.float32], kind: GGMLQuantizationType) -> NDArray[np.u
     return encoded
 
 
-def quantise_file(source: Path, out: Path, quant: str) -> None:
-    """The f16 file `source` as `quant` by llama.cpp's own program. Raises QuantiserMissing, QuantiserFailed."""
+def quantise_file(source: Path, out: Path, quant: str, check: Callable[[], None] = lambda: None) -> None:
+    """The f16 file `source` as `quant` by llama.cpp's own program, until `check` raises. Raises QuantiserMissing, QuantiserFailed."""
     found = program()
     if found is None:
         raise QuantiserMissing(quant)
-    done = subprocess.run(
+    with subprocess.Popen(
         [found, str(source), str(out), quant.upper()],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        check=False,
-    )
-    if done.returncode != 0 or not out.is_file():
+    ) as process:
+        said = _last_words(process, check)
+    if process.returncode != 0 or not out.is_file():
         raise QuantiserFailed(
-            f"{found} ended with {done.returncode}: {done.stdout[-LAST_WORDS:]}",
+            f"{found} ended with {process.returncode}: {said[-LAST_WORDS:]}",
             fix="is it of this year's llama.cpp, and is there room on the disk?",
         )
+
+
+def _last_words(process: subprocess.Popen[str], check: Callable[[], None]) -> str:
+    """What the process said to its end. What `check` raises kills it."""
+    while True:
+        try:
+            return process.communicate(timeout=CHECK_S)[0]
+        except subprocess.TimeoutExpired:
+            try:
+                check()
+            except BaseException:
+                process.kill()
+                raise
 
 
 @cache

@@ -10,7 +10,7 @@ import os
 import secrets
 import subprocess
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ from forge_engine.runner import RunnerSpec, failure_reason, runner_command, runn
 from forge_engine.settings import usable_cores
 
 HTTP_OK = 200
+CHECK_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -50,15 +51,21 @@ def greedy(
     max_tokens: int = 48,
     context: int = 4096,
     timeout_s: float = 600.0,
+    check: Callable[[], None] = lambda: None,
 ) -> list[Continuation]:
     """The greedy answer to each conversation, rendered by the GGUF's own chat template.
 
     `context` is cut to what the model was trained for. Raises RunnerFailed when the files cannot be loaded, when a
-    conversation is longer than the context, or when nothing comes for `timeout_s`.
+    conversation is longer than the context, or when nothing comes for `timeout_s`; and what `check`, which is asked all
+    the while, raises.
     """
     trained = gguf_header.read(gguf).number("context_length", context)
-    with _server(gguf, adapter, min(context, trained), timeout_s) as client:
-        return [_continue(client, messages, max_tokens) for messages in prompts]
+    try:
+        with _server(gguf, adapter, min(context, trained), timeout_s, check) as client:
+            return [_continue(client, messages, max_tokens) for messages in prompts]
+    except RunnerFailed:
+        check()  # called off, which is why it ended
+        raise
 
 
 def prompt_tokens(
@@ -137,7 +144,13 @@ def _post(client: httpx2.Client, path: str, body: Mapping[str, Any]) -> Any:
 
 
 @contextmanager
-def _server(gguf: Path, adapter: Path | None, context: int, timeout_s: float) -> Iterator[httpx2.Client]:
+def _server(
+    gguf: Path,
+    adapter: Path | None,
+    context: int,
+    timeout_s: float,
+    check: Callable[[], None] = lambda: None,
+) -> Iterator[httpx2.Client]:
     key = secrets.token_urlsafe(24)
     spec = RunnerSpec(
         model=str(gguf),
@@ -149,7 +162,7 @@ def _server(gguf: Path, adapter: Path | None, context: int, timeout_s: float) ->
         api_key=key,
         parent=os.getpid(),
     )
-    with TemporaryFile() as log, _child(log) as child:
+    with TemporaryFile() as log, _child(log) as child, _ended_when_called_off(child, check):
         url = _start(child, spec, log, timeout_s)
         headers = {"authorization": f"Bearer {key}"}
         timeout = httpx2.Timeout(timeout_s, connect=10.0)
@@ -173,6 +186,27 @@ def _child(log: Any) -> Iterator[subprocess.Popen[bytes]]:
             yield child
         finally:
             child.kill()
+
+
+@contextmanager
+def _ended_when_called_off(child: subprocess.Popen[bytes], check: Callable[[], None]) -> Iterator[None]:
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(CHECK_S):
+            try:
+                check()
+            except Exception:  # noqa: BLE001  whoever waits for the child asks again, and hears why
+                child.kill()
+                return
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        done.set()
+        watcher.join()
 
 
 def _start(child: subprocess.Popen[bytes], spec: RunnerSpec, log: Any, timeout_s: float) -> str:

@@ -36,6 +36,7 @@ def load_trainable(base: Path, rules: TrainingRules, device: str) -> PeftModel:
     quantization = _nf4(dtype) if rules.method == "qlora" else None
     model = _load(base, dtype, device, quantization, packed.ATTENTION)
     model.config.use_cache = False
+    _keep_as_loaded(model)
     if device == "cuda" and _embedding_must_leave(base, rules):
         model.set_input_embeddings(BesideTheCard(model.get_input_embeddings()))
         torch.cuda.empty_cache()
@@ -90,6 +91,15 @@ def go_on_from(model: PeftModel, adapter: Path, rules: TrainingRules) -> None:
 
 def restore(model: PeftModel, state: dict[str, torch.Tensor]) -> None:
     set_peft_model_state_dict(model, state)
+
+
+def _keep_as_loaded(model: torch.nn.Module) -> None:
+    """On CPUs with bfloat16 bitsandbytes packs 4-bit weights anew, rounding them, when a model is first judged: a training
+    that goes on after a kill, not judged yet, would see other weights than one that was not killed.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
 
 
 def _lora(rules: TrainingRules, targets: tuple[str, ...], layers: int) -> LoraConfig:

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import math
-from pathlib import Path
-
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812  its customary name
 from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
-from forge_common.contracts.domain import DpoRules
-from forge_common.contracts.stages import Progress
 from forge_common.weights.preferences import read_pairs
 from forge_trainer_cuda.dpo import Policy, row_log_probabilities, shorter_than
 from forge_trainer_cuda.logits import cross_entropy, log_probabilities
@@ -23,31 +17,6 @@ from forge_trainer_cuda.packed import hidden_states
 from forge_trainer_cuda.train import train
 
 pytestmark = pytest.mark.integration
-
-DPO = {"learning_rate": 5e-3, "epochs": 3, "batch_size": 8, "min_pairs": 10}
-
-
-def pair(question: str, better: str, worse: str, n: int) -> dict:
-    return {
-        "messages": [{"role": "user", "content": question}],
-        "chosen": {"role": "assistant", "content": better},
-        "rejected": {"role": "assistant", "content": worse},
-        "source": f"p{n}",
-    }
-
-
-@pytest.fixture
-def make_preferring(make_job, tmp_path):
-    """Pairs that prefer the long form to the short one."""
-
-    def make(n: int = 40, workdir: str = "run", **rules):
-        path = tmp_path / "preferences.jsonl"
-        rows = [pair(f"say {i}", f"{i} it is, gladly", f"{i}", i) for i in range(n)]
-        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-        job = make_job(workdir=workdir, dpo=DPO | rules)
-        return job.model_copy(update={"preferences": str(path)})
-
-    return make
 
 
 def test_log_probabilities_are_the_models_own_over_the_answer(tiny, make_preferring):
@@ -84,6 +53,7 @@ def test_the_loss_and_its_gradient_are_those_of_the_paper(tiny, make_preferring)
         assert torch.allclose(found, parameter.grad, atol=1e-6)
 
 
+<<<<<<< HEAD
 @pytest.mark.parametrize("at_once", [1, 64 * 5, 2**25])
 def test_in_pieces_of_any_size_margins_and_gradients_are_those_of_all_logits(
     tiny, make_preferring, monkeypatch, at_once
@@ -201,17 +171,11 @@ def test_a_stopped_dpo_goes_on_to_the_same_bits(make_preferring, report):
         assert Path(resumed.adapter, name).read_bytes() == Path(whole.adapter, name).read_bytes()
 
 
+=======
+>>>>>>> be9281a (Scenarios of both trainers stand once; a QLoRA that goes on after a kill sees the 4-bit weights it began with; cancelling reaches downloads, uploads and exports; a parent of another alpha is refused)
 def test_the_adapter_is_one_that_peft_loads(tiny, make_preferring, report):
     outcome = train(make_preferring(), report)
 
     model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(tiny), outcome.adapter)
 
     assert model.peft_config["default"].r == 8
-
-
-def test_pairs_are_read_only_when_the_rules_ask_for_dpo(make_preferring, report):
-    job = make_preferring()
-    rules = job.rules.model_copy(update={"dpo": None})
-
-    assert train(job.model_copy(update={"rules": rules}), report).preferred is None
-    assert DpoRules().beta == 0.1

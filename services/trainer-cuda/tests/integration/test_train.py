@@ -11,32 +11,15 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from forge_common.contracts.domain import TrainingRules
-from forge_common.weights.adapter import AdapterInvalid, read_adapter
-from forge_common.weights.rows import NothingToTrainOn, TokenRow, with_replay
-from forge_common.weights.training import TrainingDiverged
+from forge_common.testing.trainers.shared import StopAt, Stopped, contents
+from forge_common.weights.adapter import read_adapter
+from forge_common.weights.rows import NothingToTrainOn, TokenRow
 from forge_trainer_cuda.model import load_trainable
 from forge_trainer_cuda.train import target_loss, train
 
 pytestmark = pytest.mark.integration
 
 ROWS = [TokenRow(tuple(range(10, 10 + n)), tuple(i >= n // 2 for i in range(n))) for n in (5, 17, 9, 30)]
-
-
-class Stopped(Exception):
-    """Stands for a process that ends in the middle of a step."""
-
-
-class StopAt:
-    def __init__(self, step):
-        self._step = step
-
-    def progress(self, progress):
-        if progress.step == self._step:
-            raise Stopped
-
-
-def contents(folder) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
 
 
 def test_the_loss_is_the_models_own_over_the_assistants_tokens(tiny):
@@ -95,47 +78,6 @@ def test_tokens_are_counted_without_padding(make_job, report):
     assert twice == 2 * once
 
 
-@pytest.mark.parametrize("stop", [3, 5, 7])
-def test_a_stopped_training_goes_on_to_the_same_bits(make_job, report, stop):
-    whole = train(make_job(workdir="whole"), report)
-    with pytest.raises(Stopped):
-        train(make_job(workdir="stopped"), StopAt(stop))
-
-    resumed = train(make_job(workdir="stopped"), report)
-
-    assert resumed.curve == whole.curve
-    assert contents(resumed.adapter) == contents(whole.adapter)
-    assert resumed.tokens == whole.tokens
-
-
-def test_a_resumed_training_does_not_repeat_what_is_saved(make_job, report):
-    with pytest.raises(Stopped):
-        train(make_job(), StopAt(6))
-
-    train(make_job(), report)
-
-    assert report.heard[0].step == 5  # saved at 4
-
-
-def test_a_finished_training_is_not_trained_again(make_job, report):
-    first = train(make_job(), report)
-    report.heard.clear()
-
-    again = train(make_job(), report)
-
-    assert report.heard == []
-    assert (again.curve, again.adapter) == (first.curve, first.adapter)
-
-
-def test_the_checkpoint_of_another_job_is_not_gone_on_with(make_job, report):
-    train(make_job(), report)
-    report.heard.clear()
-
-    train(make_job(rank=4), report)
-
-    assert report.heard[0].step == 1
-
-
 def test_a_kill_between_the_renames_of_a_checkpoint_loses_nothing(make_job, report):
     whole = train(make_job(workdir="whole"), report)
     with pytest.raises(Stopped):
@@ -168,12 +110,6 @@ def test_the_best_adapter_wins_and_training_stops_when_it_gets_worse(make_job, r
     assert outcome.steps == outcome.best_step + 2 * 2 < 200
 
 
-def test_without_validation_rows_the_last_weights_are_kept(make_job, report):
-    outcome = train(make_job(valid=[]), report)
-
-    assert (outcome.best_step, outcome.valid_loss) == (outcome.steps, None)
-
-
 def test_the_same_seed_gives_the_same_adapter_and_another_one_does_not(make_job, report):
     first = contents(train(make_job(workdir="a"), report).adapter)
 
@@ -199,13 +135,6 @@ def test_qlora_trains_on_a_four_bit_base(make_job, report):
     assert np.abs(pair.b).max() > 0
 
 
-def test_a_loss_that_is_no_number_stops_with_what_to_do(make_job, report):
-    with pytest.raises(TrainingDiverged) as caught:
-        train(make_job(learning_rate=1e30, warmup_steps=0), report)
-
-    assert "learning_rate" in str(caught.value.fix)
-
-
 def test_rows_that_are_too_long_are_counted(make_job, report):
     pairs = [("say", "yes")] * 16 + [("say", "word " * 300)] * 3
 
@@ -215,69 +144,3 @@ def test_rows_that_are_too_long_are_counted(make_job, report):
 def test_a_dataset_without_a_usable_row_is_refused(make_job, report):
     with pytest.raises(NothingToTrainOn, match="none of 4 turns"):
         train(make_job(train=[("say", "word " * 300)] * 4), report)
-
-
-def test_training_ends_in_order_when_its_time_is_up(make_job, report):
-    outcome = train(make_job(epochs=500, patience=500, max_seconds=2), report)
-
-    assert 0 < outcome.steps < 2000
-    assert outcome.curve[-1].step == outcome.steps
-    assert Path(outcome.adapter, "adapter_model.safetensors").is_file()
-
-
-def test_only_the_named_maps_get_an_adapter(make_job, report):
-    outcome = train(make_job(targets=["q_proj", "v_proj"]), report)
-
-    names = {name.split(".")[-2] for name in read_adapter(Path(outcome.adapter)).pairs}
-    assert names == {"q_proj", "v_proj"}
-
-
-def test_batches_counted_in_tokens_take_more_steps(make_job, report):
-    outcome = train(make_job(batch_tokens=64), report)
-
-    assert outcome.steps > 8
-
-
-def test_training_goes_on_from_a_parents_adapter(make_job, report):
-    parent = train(make_job(workdir="parent", epochs=8), report)
-    job = make_job(workdir="child", learning_rate=1e-4).model_copy(update={"parent": parent.adapter})
-
-    child = train(job, report)
-
-    assert child.curve[0].train_loss < 0.5 * parent.curve[0].train_loss
-
-
-def test_a_parent_of_another_rank_is_refused(make_job, report):
-    parent = train(make_job(workdir="parent", rank=4), report)
-    job = make_job(workdir="child").model_copy(update={"parent": parent.adapter})
-
-    with pytest.raises(AdapterInvalid, match="another rank") as caught:
-        train(job, report)
-    assert "start_from" in str(caught.value.fix)
-
-
-def test_rows_of_the_parents_dataset_are_replayed_once_each(make_job, report, tmp_path):
-    older = tmp_path / "older.jsonl"
-    older.write_text(
-        "".join(
-            json.dumps(
-                {
-                    "messages": [
-                        {"role": "user", "content": "old"},
-                        {"role": "assistant", "content": "gold"},
-                    ],
-                    "source": f"old{i}",
-                }
-            )
-            + "\n"
-            for i in range(100)
-        )
-    )
-    job = make_job(replay=0.25).model_copy(update={"replay": str(older)})
-
-    rows = with_replay(job)
-
-    old = [row.source for row in rows if row.source.startswith("old")]
-    assert (len(rows), len(old), len(set(old))) == (40, 8, 8)
-    assert with_replay(job) == rows
-    assert train(job, report).steps == 2 * 5

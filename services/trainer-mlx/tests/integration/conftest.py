@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,25 +15,35 @@ os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MLX_DISABLE
 from forge_common import nano
 from forge_common.artifacts import ArtifactClient
 from forge_common.contracts.base import ArtifactRef, RunId, StageId
-from forge_common.contracts.dataset import DatasetManifest
-from forge_common.contracts.domain import DomainDocument, TrainingRules
+from forge_common.contracts.domain import DomainDocument
 from forge_common.contracts.stages import (
     BaseModelRef,
     ExportRequest,
     ExportResult,
-    Progress,
     StageClaim,
     TrainRequest,
     TrainResult,
 )
-from forge_common.nano import teacher, traffic
 from forge_common.queue.stage import Beat
 from forge_common.testing.artifact_server import serve_artifacts
-from forge_common.testing.tiny_model import write_tiny_model
+from forge_common.testing.trainers.preferences import make_preferring
+from forge_common.testing.trainers.shared import (
+    Trainer,
+    Witness,
+    coding_pairs,
+    make_job,
+    nano_domain,
+    push_dataset,
+    report,
+    tiny,
+    write_rows,
+)
 from forge_common.weights import stages
 from forge_trainer_mlx.jobs import Device, TrainJob
 from forge_trainer_mlx.settings import Settings
 from forge_trainer_mlx.worker import make_bench
+
+__all__ = ["make_job", "make_preferring", "report", "tiny"]
 
 pytest.importorskip("mlx.core", reason="mlx is not installed on this machine")
 pytest.importorskip("mlx_lm", reason="mlx-lm is not installed on this machine")
@@ -63,9 +73,8 @@ def nano_base(artifacts: ArtifactClient) -> BaseModelRef:
 
 
 @pytest.fixture
-def tiny_base(artifacts: ArtifactClient, tmp_path: Path) -> BaseModelRef:
-    folder = write_tiny_model(tmp_path / "tiny")
-    return BaseModelRef(name="tiny", bundle=artifacts.push_bundle(folder, "base").sha256)
+def tiny_base(artifacts: ArtifactClient, tiny: Path) -> BaseModelRef:
+    return BaseModelRef(name="tiny", bundle=artifacts.push_bundle(tiny, "base").sha256)
 
 
 @pytest.fixture
@@ -73,19 +82,9 @@ def make_dataset(artifacts: ArtifactClient, tmp_path: Path) -> Callable[..., Art
     """Coding requests of the nano domain with their right answers."""
 
     def make(train: int = 64, valid: int = 16) -> ArtifactRef:
-        prompts = list(traffic.coding_requests(train + valid))
-        refs = [
-            artifacts.push_bytes(_lines(part).encode(), "rows") for part in (prompts[:train], prompts[train:])
-        ]
-        manifest = DatasetManifest(
-            domain="nano",
-            train=refs[0],
-            valid=refs[1],
-            train_rows=train,
-            valid_rows=valid,
-            seen=train + valid,
-        )
-        return artifacts.push_bytes(manifest.model_dump_json().encode(), "dataset")
+        pairs = coding_pairs(train + valid)
+        rows = write_rows(tmp_path / "dataset-train.jsonl", pairs[:train])
+        return push_dataset(artifacts, rows, write_rows(tmp_path / "dataset-valid.jsonl", pairs[train:]))
 
     return make
 
@@ -115,130 +114,29 @@ def work(bench: stages.Bench) -> Callable[..., TrainResult | ExportResult]:
     return do
 
 
-class Witness(Beat):
-    """Keeps every progress that arrived, and may act on one."""
-
-    def __init__(self, act: Callable[[Progress], None] = lambda _: None) -> None:
-        super().__init__()
-        self.seen: list[Progress] = []
-        self._act = act
-
-    def progress(self, progress: Progress) -> None:
-        super().progress(progress)
-        self.seen.append(progress)
-        self._act(progress)
-
-
 @pytest.fixture
 def witness() -> type[Witness]:
     return Witness
 
 
-def _lines(prompts: list[str]) -> str:
-    rows = [
-        {
-            "messages": [
-                {"role": "user", "content": prompt},
-                {"role": "assistant", "content": teacher.answer([{"role": "user", "content": prompt}])},
-            ],
-            "source": f"exchange_{number}",
-        }
-        for number, prompt in enumerate(prompts)
-    ]
-    return "".join(json.dumps(row) + "\n" for row in rows)
-
-
 @pytest.fixture
 def make_domain() -> Callable[..., DomainDocument]:
-    def make(**training: object) -> DomainDocument:
-        rules: dict[str, object] = {
-            "rank": 8,
-            "alpha": 16,
-            "iterations": 12,
-            "batch_size": 8,
-            "learning_rate": 3e-3,
-            "max_seq_length": 256,
-            "evaluate_every": 4,
-        }
-        return DomainDocument(
-            id="nano",
-            name="Nano",
-            base_model="nano",
-            model_prefix="nano",
-            training=TrainingRules.model_validate(rules | training),
-        )
-
-    return make
-
-
-QUICK = {
-    "rank": 8,
-    "alpha": 16,
-    "epochs": 2,
-    "batch_size": 8,
-    "learning_rate": 5e-3,
-    "warmup_steps": 2,
-    "evaluate_every": 4,
-    "max_seq_length": 256,
-}
-
-
-class Silent:
-    """Hears progress and keeps it."""
-
-    def __init__(self) -> None:
-        self.heard: list[Progress] = []
-
-    def progress(self, progress: Progress) -> None:
-        self.heard.append(progress)
-
-
-@pytest.fixture
-def report() -> Silent:
-    return Silent()
+    return partial(nano_domain, iterations=12, learning_rate=3e-3)
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+def trainer() -> Trainer:
+    from forge_trainer_mlx.train import train
+
+    return Trainer(
+        package="forge_trainer_mlx",
+        train=train,
+        job=partial(TrainJob, memory_share=0.9),
+        bench=make_cpu_bench,
+        environment={"FORGE_TRAINER_MLX_THREADS": "1"},
+    )
 
 
-def make_rows(pairs: Iterable[tuple[str, str]], name: str = "e") -> str:
-    rows = [
-        {
-            "messages": [{"role": "user", "content": question}, {"role": "assistant", "content": answer}],
-            "source": f"{name}{number}",
-        }
-        for number, (question, answer) in enumerate(pairs)
-    ]
-    return "".join(json.dumps(row) + "\n" for row in rows)
-
-
-@pytest.fixture
-def make_job(tmp_path: Path, tiny: Path) -> Callable[..., TrainJob]:
-    """A job on the tiny model: repeat a number, which it can learn."""
-
-    def make(
-        train: Sequence[tuple[str, str]] | None = None,
-        valid: Sequence[tuple[str, str]] | None = None,
-        *,
-        base: Path | None = None,
-        workdir: str = "run",
-        **rules: object,
-    ) -> TrainJob:
-        pairs = [(f"say {i}", f"{i} it is") for i in range(40)]
-        (tmp_path / "train.jsonl").write_text(make_rows(pairs[:32] if train is None else train))
-        (tmp_path / "valid.jsonl").write_text(make_rows(pairs[32:] if valid is None else valid))
-        return TrainJob(
-            base=str(base or tiny),
-            base_name="tiny",
-            train=str(tmp_path / "train.jsonl"),
-            valid=str(tmp_path / "valid.jsonl"),
-            system_prompt="",
-            rules=TrainingRules.model_validate(QUICK | rules),
-            workdir=str(tmp_path / workdir),
-            max_tokens_at_once=4096,
-            memory_share=0.9,
-        )
-
-    return make
+def make_cpu_bench(home: Path, registry_url: str) -> stages.Bench:
+    settings = Settings(home=home, registry_url=registry_url, name="t", threads=1)
+    return make_bench(settings, Device(label="a test's", memory_bytes=64 << 30))

@@ -32,6 +32,8 @@ log = get_logger()
 # A delivery is retried for this long before the sweeper's takeover is the better plan.
 DELIVERY_PATIENCE_S = 3600.0
 WORTH_SHOWING_S = 0.5
+# A cancelled run hears of it with a beat's reply, and is to end within seconds.
+LONGEST_SILENCE_S = 3.0
 
 
 class LeaseLost(Cancelled):
@@ -167,7 +169,7 @@ def _deliver(registry: RegistryClient, stage: StageId, delivery: StageDelivery) 
 
 def _beat(registry: RegistryClient, claim: StageClaim, beat: Beat) -> None:
     # A third of the lease: two beats may be lost before the sweeper takes the stage away.
-    interval = claim.lease_s / 3
+    interval = min(claim.lease_s / 3, LONGEST_SILENCE_S)
     while not beat.stopped.is_set():
         try:
             reply = registry.heartbeat(claim.stage_id, Heartbeat(token=claim.token, progress=beat.take()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Iterator
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,9 +12,12 @@ from pathlib import Path
 
 from forge_common.artifacts import ArtifactStore
 
+PIECE = 1 << 16
+
 
 class ArtifactHandler(BaseHTTPRequestHandler):
     store: ArtifactStore
+    pause_s = 0.0
 
     def do_PUT(self) -> None:
         self.store.put(self._sha256(), self._body())
@@ -46,13 +50,15 @@ class ArtifactHandler(BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("content-length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
+        for start in range(0, len(body), PIECE):
+            self.wfile.write(body[start : start + PIECE])
+            time.sleep(self.pause_s)
 
 
 @contextlib.contextmanager
-def serve_artifacts(root: Path) -> Iterator[str]:
-    """A base URL on loopback whose `/v1/artifacts/{sha256}` is a store in `root`."""
-    handler = type("Handler", (ArtifactHandler,), {"store": ArtifactStore(root)})
+def serve_artifacts(root: Path, *, pause_s: float = 0.0) -> Iterator[str]:
+    """A base URL on loopback whose `/v1/artifacts/{sha256}` is a store in `root`; `pause_s` after each piece slows it."""
+    handler = type("Handler", (ArtifactHandler,), {"store": ArtifactStore(root), "pause_s": pause_s})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

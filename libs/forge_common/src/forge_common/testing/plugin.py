@@ -24,6 +24,9 @@ from forge_common.local.postgres import Postgres
 from forge_common.local.process import free_port
 from forge_common.local.redis import Redis
 
+# Their asserts are to say as much as a test file's own.
+pytest.register_assert_rewrite("forge_common.testing.trainers")
+
 
 def pytest_configure() -> None:
     """A shell starts what runs behind it with SIGINT ignored, and programs inherit that: tests of ctrl-c would wait for ever."""
@@ -97,6 +100,13 @@ def _local_postgres() -> Iterator[str]:
         server = Postgres.at(folder / "data", port=free_port(), password="test", log=folder / "postgres.log")  # noqa: S106
         with stopping(server.start(durable=False)):
             yield server.url("postgres")
+
+
+@pytest.fixture
+def own_redis() -> Iterator[Redis]:
+    """A Redis-protocol server of the test's own, not started yet: the test may stop it and start it again."""
+    with server_folder() as folder:
+        yield Redis.at(folder, port=free_port(), password="test", log=folder / "redis.log")  # noqa: S106
 
 
 @contextlib.contextmanager

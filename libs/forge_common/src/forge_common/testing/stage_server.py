@@ -9,11 +9,15 @@ from pathlib import Path
 
 from forge_common.artifacts import ArtifactStore
 from forge_common.contracts.stages import Heartbeat, HeartbeatReply, StageClaim, StageDelivery
+from forge_common.contracts.workers import WorkerWelcome
 from forge_common.testing.artifact_server import ArtifactHandler
 
 
 class StageServer:
-    """Hands out `claim`, and keeps what was said to it. Starts away: `come()` opens the port, `leave()` closes it."""
+    """Hands out `claim` and the broker's URL, and keeps what was said to it.
+
+    Starts away: `come()` opens the port, `leave()` closes it.
+    """
 
     def __init__(self, root: Path) -> None:
         self.claim: StageClaim | None = None
@@ -21,6 +25,7 @@ class StageServer:
         self.beats: list[Heartbeat] = []
         self.deliveries: list[StageDelivery] = []
         self.cancel = False
+        self.broker_url = ""
         kind = type("Handler", (_Handler,), {"store": ArtifactStore(root), "stage": self})
         self._handler: type[_Handler] = kind
         self._port = 0
@@ -53,6 +58,8 @@ class _Handler(ArtifactHandler):
     def do_POST(self) -> None:  # noqa: N802  http.server calls it so
         body = self.rfile.read(int(self.headers["content-length"]))
         match self.path.rpartition("/")[2]:
+            case "workers":
+                self._reply(WorkerWelcome(broker_url=self.stage.broker_url, beat_s=1.0).model_dump_json())
             case "claim":
                 assert self.stage.claim is not None
                 self.stage.claimed += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,11 @@ def resolve_base(ref: BaseModelRef, artifacts: ArtifactClient, cache: Path) -> P
 
     Raises BaseModelUnavailable, HubUnreachable, DiskFull.
     """
-    return _from_hub(ref) if ref.bundle is None else _from_bundle(ref.name, ref.bundle, artifacts, cache)
+    return (
+        _from_hub(ref, artifacts.check)
+        if ref.bundle is None
+        else _from_bundle(ref.name, ref.bundle, artifacts, cache)
+    )
 
 
 def base_config(ref: BaseModelRef, artifacts: ArtifactClient) -> dict[str, Any] | None:
@@ -96,7 +101,7 @@ def _move(aside: Path, folder: Path) -> None:
             raise
 
 
-def _from_hub(ref: BaseModelRef) -> Path:
+def _from_hub(ref: BaseModelRef, check: Callable[[], None]) -> Path:
     # Imported here: the hub's client takes a second, and a bundle never needs it.
     from huggingface_hub.errors import (
         GatedRepoError,
@@ -106,7 +111,7 @@ def _from_hub(ref: BaseModelRef) -> Path:
     )
 
     try:
-        _make_ready(ref)
+        _make_ready(ref, check)
         return _download(ref)
     except GatedRepoError as error:
         raise BaseModelUnavailable(
@@ -126,7 +131,7 @@ def _from_hub(ref: BaseModelRef) -> Path:
         ) from error
 
 
-def _make_ready(ref: BaseModelRef) -> None:
+def _make_ready(ref: BaseModelRef, check: Callable[[], None]) -> None:
     """Raises DiskFull before the first byte, not after the last one that fitted; then fetches what is large."""
     from huggingface_hub import constants, snapshot_download
     from huggingface_hub.errors import DryRunError
@@ -147,7 +152,7 @@ def _make_ready(ref: BaseModelRef) -> None:
     cache = Path(constants.HF_HUB_CACHE)
     cache.mkdir(parents=True, exist_ok=True)
     check_room(ref.name, needed, cache)
-    prefetch(ref.name, plan, cache)
+    prefetch(ref.name, plan, cache, check)
 
 
 def check_room(

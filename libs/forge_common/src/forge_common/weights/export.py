@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -145,9 +145,9 @@ def _export(
     _say(beat, 1, "asking the trained weights")
     answers = reference.greedy(base, prompts, [None] if adapter is None else [None, adapter], PROBE_TOKENS)
     _say(beat, 2, "writing GGUF")
-    files = _write(request, base, adapter, artifacts, workdir, quant=quant)
+    files = _write(request, base, adapter, artifacts, workdir, quant=quant, check=beat.check)
     _say(beat, 3, "comparing with llama.cpp")
-    parity = _verify(files, prompts, answers[-1], tokenizer, quant)
+    parity = _verify(files, prompts, answers[-1], tokenizer, quant, check=beat.check)
     _say(beat, 4, "uploading")
     return ExportResult(
         base_gguf=request.base_gguf or artifacts.push(files.base, "gguf"),
@@ -249,18 +249,19 @@ def _write(
     workdir: Path,
     *,
     quant: Quant,
+    check: Callable[[], None],
 ) -> _Files:
     domain = request.domain
     if request.base_gguf is not None:
         base_gguf = artifacts.fetch(request.base_gguf.sha256)
     else:
         base_gguf = workdir / f"base-{quant}.gguf"
-        write_base(base, base_gguf, quant=quant, name=request.base.name)
+        write_base(base, base_gguf, quant=quant, name=request.base.name, check=check)
     if adapter is None:
         return _Files(base_gguf)
     if domain.deploy.mode is DeployMode.FUSED:
         fused = workdir / f"fused-{quant}.gguf"
-        write_base(base, fused, quant=quant, name=domain.model_prefix, adapter=adapter)
+        write_base(base, fused, quant=quant, name=domain.model_prefix, adapter=adapter, check=check)
         return _Files(base_gguf, fused=fused)
     adapter_gguf = workdir / "adapter.gguf"
     write_adapter(base, adapter, adapter_gguf)
@@ -268,12 +269,20 @@ def _write(
 
 
 def _verify(
-    files: _Files, prompts: list[Prompt], expected: list[Greedy], tokenizer: ChatTokenizer, quant: Quant
+    files: _Files,
+    prompts: list[Prompt],
+    expected: list[Greedy],
+    tokenizer: ChatTokenizer,
+    quant: Quant,
+    *,
+    check: Callable[[], None],
 ) -> Parity:
     from forge_engine import verify  # trainers have it; forge_common alone does not need it
 
     what = "fused model" if files.fused else "adapter" if files.adapter else "base model"
-    served = verify.greedy(files.fused or files.base, prompts, adapter=files.adapter, max_tokens=PROBE_TOKENS)
+    served = verify.greedy(
+        files.fused or files.base, prompts, adapter=files.adapter, max_tokens=PROBE_TOKENS, check=check
+    )
     for prompt, answer in zip(prompts, served, strict=True):
         if list(answer.prompt) != tokenizer.prompt([as_chat(message) for message in prompt]):
             raise ExportUnfaithful(

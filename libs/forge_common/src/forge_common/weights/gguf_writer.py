@@ -6,7 +6,7 @@ Tensors stream through in blocks of rows, so that a 7B needs about as much memor
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,14 +57,22 @@ def check_exportable(src: Path) -> None:
     check_tokenizer(src)
 
 
-def write_base(src: Path, out: Path, *, quant: Quant, name: str, adapter: Path | None = None) -> None:
+def write_base(
+    src: Path,
+    out: Path,
+    *,
+    quant: Quant,
+    name: str,
+    adapter: Path | None = None,
+    check: Callable[[], None] = lambda: None,
+) -> None:
     """Write the model folder `src` as GGUF, with `adapter` merged in when given.
 
     Matrices are stored as `quant`, vectors as f32. The file appears under its name only when it is whole.
-    Raises QuantiserMissing where nothing on this machine writes `quant`.
+    What `check` raises ends the work. Raises QuantiserMissing where nothing on this machine writes `quant`.
     """
     if writes_rows(quant):
-        _write_base(src, out, quant=quant, name=name, adapter=adapter)
+        _write_base(src, out, quant=quant, name=name, adapter=adapter, check=check)
         return
     from forge_engine import kquants  # as in `quants`
 
@@ -72,14 +80,16 @@ def write_base(src: Path, out: Path, *, quant: Quant, name: str, adapter: Path |
     if kquants.program() is None:
         raise kquants.QuantiserMissing(quant)
     try:
-        _write_base(src, plain, quant="f16", name=name, adapter=adapter)
-        kquants.quantise_file(plain, partial, quant)
+        _write_base(src, plain, quant="f16", name=name, adapter=adapter, check=check)
+        kquants.quantise_file(plain, partial, quant, check)
         partial.replace(out)
     finally:
         plain.unlink(missing_ok=True)
 
 
-def _write_base(src: Path, out: Path, *, quant: Quant, name: str, adapter: Path | None) -> None:
+def _write_base(
+    src: Path, out: Path, *, quant: Quant, name: str, adapter: Path | None, check: Callable[[], None]
+) -> None:
     base = Checkpoint(src)
     weights: Weights = base if adapter is None else Merged(base, read_adapter(adapter))
     arch = architecture(model_config(src))
@@ -92,7 +102,7 @@ def _write_base(src: Path, out: Path, *, quant: Quant, name: str, adapter: Path 
     _add_shape(writer, arch)
     add_tokenizer(writer, src, int(arch.config["vocab_size"]))
     plan = _plan(weights, arch, quant)
-    _write(writer, plan, lambda tensor: _base_blocks(tensor, weights, arch))
+    _write(writer, plan, lambda tensor: _base_blocks(tensor, weights, arch), check)
     partial.replace(out)
 
 
@@ -178,7 +188,9 @@ def _base_blocks(tensor: Planned, weights: Weights, arch: Architecture) -> Itera
         yield weights.rows(tensor.source, start, stop)
 
 
-def _write(writer: GGUFWriter, plan: list[Planned], read: Any) -> None:
+def _write(
+    writer: GGUFWriter, plan: list[Planned], read: Any, check: Callable[[], None] = lambda: None
+) -> None:
     for tensor in plan:
         writer.add_tensor_info(tensor.name, tensor.shape, np.dtype(np.float32), tensor.size, tensor.kind)
     writer.write_header_to_file()
@@ -188,6 +200,7 @@ def _write(writer: GGUFWriter, plan: list[Planned], read: Any) -> None:
     writer.write_padding(file, file.tell())
     for tensor in plan:
         for block in read(tensor):
+            check()
             encode(block, tensor.kind, tensor.name).tofile(file)
         writer.write_padding(file, tensor.size)
     writer.close()

@@ -6,9 +6,9 @@ The client itself starts anew after a kill: it keeps no partial file that anothe
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol, cast
 
 from forge_common.artifacts import sha256_of
 from forge_common.logging import get_logger
@@ -28,14 +28,14 @@ class Planned(Protocol):
     will_download: bool
 
 
-def prefetch(name: str, plan: Iterable[Planned], cache: Path) -> None:
-    """Leaves each large file of `plan` where the client looks for it. Raises what the client does."""
+def prefetch(name: str, plan: Iterable[Planned], cache: Path, check: Callable[[], None]) -> None:
+    """Leaves each large file of `plan` where the client looks for it. Raises what the client does, and what `check` does."""
     for file in plan:
         if file.will_download and (file.file_size or 0) >= LARGE_BYTES:
-            _fetch(name, file, cache)
+            _fetch(name, file, cache, check)
 
 
-def _fetch(name: str, file: Planned, cache: Path) -> None:
+def _fetch(name: str, file: Planned, cache: Path, check: Callable[[], None]) -> None:
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
     from huggingface_hub.file_download import http_get, repo_folder_name
     from huggingface_hub.utils import (  # type: ignore[attr-defined]
@@ -57,12 +57,27 @@ def _fetch(name: str, file: Planned, cache: Path) -> None:
         with partial.open("ab") as out:
             kept = out.tell()
             log.info("base.fetching", file=file.filename, bytes=about.size, kept=kept)
-            http_get(url, out, resume_size=kept, headers=build_hf_headers(), expected_size=about.size)
+            checked = cast("BinaryIO", _Checked(out, check))
+            http_get(url, checked, resume_size=kept, headers=build_hf_headers(), expected_size=about.size)
         if _is_whole(partial, about.etag, about.size):
             partial.rename(blob)
         else:
             # The client fetches it from the beginning.
             partial.unlink()
+
+
+class _Checked:
+    """A file that asks before each piece whether it is still wanted."""
+
+    def __init__(self, file: BinaryIO, check: Callable[[], None]) -> None:
+        self._file, self._check = file, check
+
+    def write(self, piece: bytes) -> int:
+        self._check()
+        return self._file.write(piece)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._file, name)
 
 
 def _is_whole(path: Path, etag: str, size: int) -> bool:

@@ -1,0 +1,15 @@
+"""What holds on every trainer, on this one."""
+
+from __future__ import annotations
+
+import pytest
+
+from forge_common.testing.trainers.cancelling import TestCancelling
+from forge_common.testing.trainers.killing import TestKilling
+from forge_common.testing.trainers.outage import TestOutage
+from forge_common.testing.trainers.preferences import TestPreferences
+from forge_common.testing.trainers.rules import TestRules
+
+pytestmark = pytest.mark.integration
+
+__all__ = ["TestCancelling", "TestKilling", "TestOutage", "TestPreferences", "TestRules"]
