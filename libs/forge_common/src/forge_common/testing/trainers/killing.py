@@ -46,7 +46,7 @@ class TestKilling:
         _assert_same(_run(killed_bench, job), whole)
 
     @pytest.mark.parametrize(
-        ("what", "kills"), [("lora", 4), ("dora", 2), ("qlora", 2), ("preferences", 3)], ids=str
+        ("what", "kills"), [("lora", 4), ("dora", 1), ("qlora", 2), ("preferences", 2)], ids=str
     )
     def test_a_training_that_is_killed_within_a_checkpoint_ends_as_if_it_had_not_been(
         self,
