@@ -53,7 +53,6 @@ def test_the_loss_and_its_gradient_are_those_of_the_paper(tiny, make_preferring)
         assert torch.allclose(found, parameter.grad, atol=1e-6)
 
 
-<<<<<<< HEAD
 @pytest.mark.parametrize("at_once", [1, 64 * 5, 2**25])
 def test_in_pieces_of_any_size_margins_and_gradients_are_those_of_all_logits(
     tiny, make_preferring, monkeypatch, at_once
@@ -114,65 +113,6 @@ def test_pairs_too_long_for_the_card_are_left_out_and_counted(make_preferring):
     assert left_out
 
 
-def test_the_better_answers_of_held_out_pairs_become_likelier(make_preferring, report):
-    outcome = train(make_preferring(), report)
-
-    preferred = outcome.preferred
-    assert preferred.pairs == 40
-    assert preferred.loss_before == pytest.approx(math.log(2))
-    assert preferred.loss_after < 0.5
-    assert preferred.share_gained == 1.0
-    assert preferred.kept
-    assert Path(outcome.adapter).parent.name == "dpo"
-    assert [p.message for p in report.heard if p.message == "preferences"]
-
-
-def test_sfts_adapter_stays_where_nothing_is_gained(make_preferring, report):
-    job = make_preferring()
-    rows = [json.loads(line) for line in Path(job.preferences).read_text().splitlines()]
-    for row in rows[::10]:  # those that are held out prefer the opposite
-        row["chosen"], row["rejected"] = row["rejected"], row["chosen"]
-    Path(job.preferences).write_text("".join(json.dumps(row) + "\n" for row in rows))
-
-    outcome = train(job, report)
-
-    assert outcome.preferred.loss_after > outcome.preferred.loss_before
-    assert not outcome.preferred.kept
-    assert Path(outcome.adapter).parent.name != "dpo"
-
-
-def test_too_few_pairs_are_left_alone(make_preferring, report):
-    outcome = train(make_preferring(n=9), report)
-
-    assert outcome.preferred is None
-    assert any("too few" in progress.message for progress in report.heard)
-
-
-class StopAt:
-    """Stands for a process that ends in the middle of DPO."""
-
-    def __init__(self, step: int) -> None:
-        self._step = step
-
-    def progress(self, progress: Progress) -> None:
-        if progress.message == "preferences" and progress.step == self._step:
-            raise KeyboardInterrupt
-
-
-def test_a_stopped_dpo_goes_on_to_the_same_bits(make_preferring, report):
-    whole = train(make_preferring(workdir="whole"), report)
-    with pytest.raises(KeyboardInterrupt):
-        train(make_preferring(workdir="stopped"), StopAt(6))
-
-    resumed = train(make_preferring(workdir="stopped"), report)
-
-    assert resumed.preferred == whole.preferred
-    for name in ("adapter_model.safetensors", "adapter_config.json"):
-        assert Path(resumed.adapter, name).read_bytes() == Path(whole.adapter, name).read_bytes()
-
-
-=======
->>>>>>> be9281a (Scenarios of both trainers stand once; a QLoRA that goes on after a kill sees the 4-bit weights it began with; cancelling reaches downloads, uploads and exports; a parent of another alpha is refused)
 def test_the_adapter_is_one_that_peft_loads(tiny, make_preferring, report):
     outcome = train(make_preferring(), report)
 
