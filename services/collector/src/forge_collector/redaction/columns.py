@@ -6,10 +6,9 @@ import re
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 
-from forge_collector.redaction import values
+from forge_collector.redaction import labels, values
 from forge_common.contracts.domain import RedactionClass
 
-_TITLE_SECRET = re.compile(rb"(?i)^(?:[\w ]{0,20}[ _-])?(?:password|passwd|passwort|kennwort|pwd?|pass|passphrase|secret|token|api[ _-]?key|access[ _-]?key|private[ _-]?key|mot de passe|contrase\xc3\xb1a|pin|password[ _-]hash)$")  # fmt: skip
 _TITLE_PERSON = re.compile(rb"(?i)^(?:(?:first|last|full|given|family|middle|maiden|customer|client|patient|employee|contact|student)[ _-]?name|name|surname|vorname|nachname|nom|pr\xc3\xa9nom|nombre|apellidos?|kunde|patient(?:in)?)$")  # fmt: skip
 _TITLE_BIRTH = re.compile(rb"(?i)^(?:dob|birth[ _-]?da(?:te|y)|date[ _-]of[ _-]birth|geburtsdatum|geburtstag|date de naissance|fecha de nacimiento)$")  # fmt: skip
 _TITLE_ADDRESS = re.compile(rb"(?i)^(?:(?:street|home|postal|mailing|billing|shipping)?[ _-]?address|street|stra\xc3\x9fe|strasse|anschrift|adresse|direcci\xc3\xb3n)$")  # fmt: skip
@@ -46,9 +45,30 @@ def _has_digit(value: bytes) -> bool:
     return sum(48 <= c <= 57 for c in value) >= 4
 
 
+def _is_password(value: bytes) -> bool:
+    if b'"' in value:
+        return values.is_symbol_soup(value)
+    value = value.rstrip(b")]}")
+    return (
+        values.is_bare_password(value) and not values.is_long_name(value) and not values.is_dotted_name(value)
+    ) or (len(value) >= 40 and value[:1] == b"$")
+
+
+@dataclass(frozen=True, slots=True)
+class _Secrets:
+    """Titles that name secrets, as `labels` knows them; asked as a pattern is."""
+
+    kind_of: Callable[[bytes], bool | None]
+    is_key: bool
+
+    def match(self, title: bytes) -> bool:
+        return self.kind_of(title) is self.is_key
+
+
 _PERSON, _SECRETS = RedactionClass.PERSON, RedactionClass.SECRETS
-_KINDS: tuple[tuple[re.Pattern[bytes], str, RedactionClass, Callable[[bytes], bool]], ...] = (
-    (_TITLE_SECRET, "PASSWORD", _SECRETS, lambda value: (values.is_password(value) and not values.is_dotted_name(value)) or (len(value) >= 40 and value[:1] == b"$")),
+_KINDS: tuple[tuple[re.Pattern[bytes] | _Secrets, str, RedactionClass, Callable[[bytes], bool]], ...] = (
+    (_Secrets(labels.title, is_key=False), "PASSWORD", _SECRETS, _is_password),
+    (_Secrets(labels.title, is_key=True), "SECRET", _SECRETS, values.is_key),
     (_TITLE_PERSON, "PERSON", _PERSON, lambda value: _is_word(value) or value[:1] >= b"\xc3" or value[:2] == b"\\u"),
     (_TITLE_BIRTH, "BIRTH_DATE", RedactionClass.IDENTITY, _has_digit),
     (_TITLE_ADDRESS, "ADDRESS", _PERSON, lambda value: any(48 <= c <= 57 for c in value)),
@@ -64,20 +84,36 @@ class Columns:
 
     kind: str
     group: RedactionClass
-    title: re.Pattern[bytes]
+    title: re.Pattern[bytes] | _Secrets
     check: Callable[[bytes], bool]
     trigger: bytes
     back: int = 600
     ahead: int = 600
     is_labelled: bool = True
+    # Then `trigger` is a label as such, and may be no title at all.
+    is_secret: bool = False
 
     def spans(self, text: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
-        start = max(start, 0)
-        yield from self._of_inserts(text, start, end)
-        past = start
-        for head in _lines(text, start, end):
-            if head[0] >= past and (sign := _sign(text[head[0] : head[1]])):
-                past = yield from self._of_table(text, head, sign)
+        """All of them, wherever a title may be."""
+        for head in _lines(text, max(start, 0), end):
+            yield from self._below(text, head[1])
+
+    def behind(self, text: bytes, ends: list[int]) -> Iterator[tuple[int, int]]:
+        """Those of the lines that hold `ends`, which are in order."""
+        past = -1
+        for at in ends:
+            if at <= past or (self.is_secret and _TITLE_ENDS.match(text, at) is None):
+                continue
+            past = yield from self._below(text, at)
+
+    def _below(self, text: bytes, at: int) -> Generator[tuple[int, int], None, int]:
+        """The cells below the title in whose line `at` is. Returns where they end."""
+        if _SQL.search(text, max(at - self.back, 0), at):
+            yield from self._of_inserts(text, max(at - self.back, 0), at + self.ahead)
+        head = _line(text, at, self.back, self.ahead)
+        if sign := _sign(text[head[0] : head[1]]):
+            return (yield from self._of_table(text, head, sign))
+        return head[1]
 
     def _wanted(self, titles: list[bytes]) -> list[int]:
         """Which columns are meant. `name` alone is anything's: beside it must stand what only persons have."""
@@ -125,6 +161,25 @@ class Columns:
                 at = row.end()
                 while text[at : at + 1] in (b",", b" ", b"\n", b"\r", b"\t") or text[at : at + 2] == b"\\n":
                     at += 2 if text[at : at + 1] == b"\\" else 1
+
+
+_TITLE_ENDS = re.compile(
+    rb"(?:s|[ _-]\w{1,12})?[\"'`* \\]{0,4}(?:[,;\t|]|\\t|\r?\n|\\n|\)\s{0,4}(?i:values))"
+)
+_SQL = re.compile(rb"[nN][sS][eE][rR][tT]\s+[iI][nN][tT][oO]\s")
+
+
+def _line(text: bytes, at: int, back: int, ahead: int) -> tuple[int, int]:
+    """The line that `at` is in; a trigger may have ended with its break."""
+    inside = at - len(text[:at][-4:]) + len(text[:at][-4:].rstrip(b"\r\n"))
+    if text[inside - 2 : inside] == b"\\n":
+        inside -= 2
+    start = max(
+        (found.end() for found in _BREAK.finditer(text, max(inside - back, 0), inside)),
+        default=max(inside - back, 0),
+    )
+    following = _BREAK.search(text, inside, inside + ahead)
+    return start, following.start() if following else min(len(text), inside + ahead)
 
 
 def _lines(text: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
@@ -179,16 +234,31 @@ def _trimmed(text: bytes, start: int, end: int) -> tuple[int, int]:
     return start, end
 
 
+def _beside_a_sign(words: bytes) -> bytes:
+    """The word of a title with a sign beside it; what it is exactly is decided by `title`."""
+    return (
+        rb"(?i)(?:(?:[,;\t]|\\t)\\{0,3}\"?(?:"
+        + words
+        + rb")\\{0,3}\"?(?:[,;\t\r\n]|\\)|(?:^|[\n=]\+?|\\n)\\{0,3}\"?(?:"
+        + words
+        + rb")\\{0,3}\"?(?:[,;\t]|\\t)|\|[ ]{0,20}[*`]{0,2}(?:"
+        + words
+        + rb")[*`]{0,2}[ ]{0,20}\||insert\s+into\s+[\w.`\"\[\]]{1,80}\s*\([^()]{0,300}(?:"
+        + words
+        + rb"))"
+    )
+
+
 RULES: tuple[Columns, ...] = tuple(
     Columns(
         kind, group, title, check,
-        # The word of a title with a sign beside it; what it is exactly is decided by `title`.
-        trigger=rb"(?i)(?:(?:[,;\t]|\\t)\\{0,3}\"?(?:" + words + rb")\\{0,3}\"?(?:[,;\t\r\n]|\\)|(?:^|[\n=]\+?|\\n)\\{0,3}\"?(?:" + words + rb")\\{0,3}\"?(?:[,;\t]|\\t)|\|[ ]{0,20}[*`]{0,2}(?:" + words + rb")[*`]{0,2}[ ]{0,20}\||insert\s+into\s+[\w.`\"\[\]]{1,80}\s*\([^()]{0,300}(?:" + words + rb"))",
+        trigger=words if group is _SECRETS else _beside_a_sign(words), is_secret=group is _SECRETS,
     )
     for (title, kind, group, check), words in zip(
         _KINDS,
         (
-            rb"[\w ]{0,12}(?:password|passwd|passwort|kennwort|pwd?|pass|secret|token|key|pin|contrase\xc3\xb1a|mot de passe|hash)",
+            labels.PASSWORDS,
+            labels.KEYS,
             rb"(?:\w{1,10}[ _-]?)?name|surname|nom|pr\xc3\xa9nom|nombre|apellidos?|kunde|patient(?:in)?",
             rb"dob|birth[ _-]?da(?:te|y)|date[ _-]of[ _-]birth|geburtsdatum|geburtstag|date de naissance|fecha de nacimiento",
             rb"(?:\w{1,10}[ _-]?)?address|street|stra\xc3\x9fe|strasse|anschrift|adresse|direcci\xc3\xb3n",

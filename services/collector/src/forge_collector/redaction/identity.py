@@ -213,7 +213,8 @@ _NO_NAMES = frozenset(
 
 def _is_name(match: re.Match[bytes]) -> bool:
     words = match["value"].split()
-    return not {word.lower() for word in words} & _NO_NAMES and not values.is_identifier(match["value"])
+    is_word = bool({word.lower() for word in words} & _NO_NAMES) or match["value"].isupper()
+    return not is_word and not values.is_identifier(match["value"])
 
 
 RULES: tuple[Rule, ...] = (

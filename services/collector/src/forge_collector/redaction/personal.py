@@ -73,7 +73,7 @@ def _is_phone(match: re.Match[bytes]) -> bool:
         return False
     return (
         number.count(b".") != 1
-        and not _DATE.match(number)
+        and not _DATE.match(number.lstrip(b"+"))
         and len(set(digits)) > 2
         and not re.search(rb"55501\d\d$|1234567|0000000", digits)
     )

@@ -16,18 +16,23 @@ from forge_collector.redaction import (
     credentials,
     handed_over,
     identity,
+    labelled,
     people,
     personal,
     provider_keys,
 )
 from forge_collector.redaction.columns import Columns
+from forge_collector.redaction.escapes import Unescaped, is_escaped
+from forge_collector.redaction.labelled import Labelled
 from forge_collector.redaction.rule import Rule
 from forge_common.contracts.domain import RedactionClass
 
+Finder = Rule | Columns | Labelled
 # Earlier rules name what later ones find in the same place.
-RULES: tuple[Rule | Columns, ...] = (
+RULES: tuple[Finder, ...] = (
     *provider_keys.RULES,
     *credentials.RULES,
+    *labelled.RULES,
     *handed_over.RULES,
     *identity.RULES,
     *personal.RULES,
@@ -51,7 +56,7 @@ class Scanner:
     The triggers for names and addresses are many and common, and most domains do not want them: they have a pass of their own.
     """
 
-    def __init__(self, rules: tuple[Rule | Columns, ...]) -> None:
+    def __init__(self, rules: tuple[Finder, ...]) -> None:
         self._rules = rules
         of_people = [i for i, rule in enumerate(rules) if rule.group is RedactionClass.PERSON]
         others = [i for i, rule in enumerate(rules) if rule.group is not RedactionClass.PERSON]
@@ -59,25 +64,35 @@ class Scanner:
 
     def spans(self, text: bytes, classes: frozenset[RedactionClass]) -> list[Span]:
         """What must go of `classes`, in order, without overlaps. Of what overlaps the whole goes, named by the earliest rule."""
+        found = self._found(text, classes)
+        if is_escaped(text):
+            meant = Unescaped(text)
+            found += [
+                span._replace(start=start, end=end)
+                for span in self._found(meant.text, classes)
+                for start, end in (meant.original(span.start, span.end),)
+            ]
+        return merged(found)
+
+    def _found(self, text: bytes, classes: frozenset[RedactionClass]) -> list[Span]:
         ends: dict[int, list[int]] = {}
         for triggers in (self._others, self._people if RedactionClass.PERSON in classes else None):
             if triggers is not None:
                 triggers.find(text, ends)
         if not ends:
             return []
-        return merged(
+        return [
             Span(start, end, rule.kind, rule.is_labelled)
             for index in sorted(ends)
             if (rule := self._rules[index]).group in classes
-            for lo, hi in _windows(sorted(ends[index]), rule, len(text))
-            for start, end in rule.spans(text, lo, hi)
-        )
+            for start, end in _spans(rule, text, sorted(ends[index]))
+        ]
 
 
 class _Triggers:
     """Those of the rules at `ids`, in one database."""
 
-    def __init__(self, rules: tuple[Rule | Columns, ...], ids: list[int]) -> None:
+    def __init__(self, rules: tuple[Finder, ...], ids: list[int]) -> None:
         self._database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
         self._database.compile(
             expressions=[rules[i].trigger for i in ids], ids=ids, elements=len(ids), flags=[0] * len(ids)
@@ -97,11 +112,19 @@ def _note(index: int, _start: int, end: int, _flags: int, ends: Any) -> None:
     ends.setdefault(index, []).append(end)
 
 
-def _windows(ends: Iterable[int], rule: Rule | Columns, size: int) -> Iterator[tuple[int, int]]:
+def _spans(rule: Finder, text: bytes, ends: list[int]) -> Iterator[tuple[int, int]]:
+    if isinstance(rule, Columns | Labelled):
+        yield from rule.behind(text, ends)
+        return
+    for lo, hi in _windows(ends, rule, len(text)):
+        yield from rule.spans(text, lo, hi)
+
+
+def _windows(ends: Iterable[int], rule: Rule, size: int) -> Iterator[tuple[int, int]]:
     """Stretches around `ends`, joined where they meet, so that no byte is searched twice. `ends` are in order."""
-    lo, hi = -1, -1
+    lo, hi = 0, -1
     for end in ends:
-        if end - rule.back > hi:
+        if hi < 0 or end - rule.back > hi:
             if hi >= 0:
                 yield lo, hi
             lo = max(end - rule.back, 0)

@@ -8,7 +8,7 @@ import re
 _REFERENCE = re.compile(
     rb"\$[{(]|\{\{|#\{|%\(|^\$\w+$|^%\w+%$|^%[a-z]$|\{[^{}\"']*\}|^<[^>]*>?$|^\[[^\]]*\]$|\*{3}|\.{3}|\xe2\x80\xa6"
     rb"|^(?:process|os|env|config|settings|self|this|args|ctx|var|secrets|request|data)\.|://|^\.{0,2}/[a-z_.-]+(?:[/.]|$)|^~/"
-    rb"|^[\w.]+\([^)]*\)?$|^[a-z_][\w.]*\[|^--?[a-z]"
+    rb"|^[\w.]+\([^)]*\)?$|^[A-Za-z_][\w.]*\[|^--?[a-z]"
 )
 # Words with which documentation says "not this one".
 _STAND_IN = re.compile(
@@ -28,7 +28,9 @@ _SEGMENT = re.compile(rb"[A-Z]?[a-z]+|[A-Z]+")
 _CONSONANTS = re.compile(rb"(?i)[bcdfghjklmnpqrstvwxz]{7}")
 _UPPER = re.compile(rb"[A-Z]")
 _DIGIT_RUN = re.compile(rb"\d+")
-_HEX = re.compile(rb"(?=\d*[a-f])(?=[a-f]*\d)(?:[0-9a-f]{16,}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})")
+_HEX = re.compile(
+    rb"(?=[\d-]*[a-f])(?=[a-f-]*\d)(?:[0-9a-f]{16,}|[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})"
+)
 _SIGN = re.compile(rb"[^A-Za-z0-9_./\s-]")
 # `{noop}…`, `{bcrypt}…`
 _SCHEME = re.compile(rb"^\{\w{2,12}\}(?=.)")
@@ -61,6 +63,13 @@ def is_dotted_name(value: bytes) -> bool:
     return _DOTTED.fullmatch(value) is not None and sum(map(len, segments)) >= 2.6 * len(segments)
 
 
+def is_long_name(value: bytes) -> bool:
+    """`shift_scale_2arg`, `SourceBytecode_PEP451`: words and a number, joined as code joins them."""
+    parts = value.split(b"_")
+    is_long = len(parts) > 2 or (len(parts) == 2 and len(value) >= 20)
+    return is_long and value.replace(b"_", b"").isalnum() and all(map(_is_wordy, parts))
+
+
 def is_password(value: bytes) -> bool:
     """What stands after a password's name, in quotes or behind an unmistakable sign."""
     if len(value) < 6 or value.isdigit() or _is_no_value(value):
@@ -84,9 +93,33 @@ def is_key(value: bytes) -> bool:
         return True
     if len(value) < 12 or value.isdigit() or _is_no_value(value):
         return False
+    if len(value) < 16 and not _DIGIT_RUN.search(value):
+        return False
     if _HEX.fullmatch(value) or is_symbol_soup(value):
         return True
     return not all(_is_wordy(part) for part in _SEPARATORS.split(value))
+
+
+# Dates and times, versions, addresses, amounts, tickets: what sentences have letters and digits in besides.
+_ORDINARY = re.compile(
+    rb"(?i)\d{2,4}[-/.]\d{1,2}[-/.]\d{1,4}(?:[T_ -].*)?|\d{1,2}:\d{2}.*|v?\d+(?:\.\d+)+[\w.+-]*|\W?[\d.,]+\W?(?:[a-z]{1,6}|\W)(?:/\w+)?|\d+x\d+\w*|[a-z]{2,9}-\d+|[\w.+-]+@[\w.-]+"
+    rb"|(?:\d{1,3}\.){3}\d{1,3}(?:[:/]\d+)?|\#\w+|(?:[0-9a-f]{7}|[0-9a-f]{8})|\d+(?:st|nd|rd|th)|[a-z]+\d{1,3}|[a-z]+:\d{1,5}|[\w.-]+:\d{2,5}|(?:[a-z]+-?\d+)(?:/[a-z]+-?\d+)+|[a-z]{2,6}-?\d{1,4}(?:-[a-z]{2,8}\d{0,3})+|[^a-z]*[\xe3-\xf4].*|q[1-4][-/ ]?\d{2,4}"
+    rb"|[a-z]+[-_/.]?v?\d{1,3}|[a-z]+(?:[-_/.][a-z]+)*[-_/.]?v?\d{1,2}(?:[-_/.][a-z]+)*(?:\.\w{1,4})?|\(?\w+\)?'s"
+)
+
+
+def is_ordinary(value: bytes) -> bool:
+    """Looks odd, and yet is what anybody may write in a sentence."""
+    return _ORDINARY.fullmatch(value) is not None
+
+
+def is_odd(value: bytes) -> bool:
+    """Letters and digits as no sentence has them."""
+    return (
+        is_bare_password(value)
+        and (is_key(value) or (len(value) >= 7 and has_digit_and_letter(value)))
+        and not is_ordinary(value)
+    )
 
 
 # Nothing but a key has this form, though it may begin as a path does.

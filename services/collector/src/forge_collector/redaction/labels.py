@@ -1,0 +1,145 @@
+"""What secrets are called, in code and in the languages that people speak. Finds where such a name ends; judges no value."""
+
+from __future__ import annotations
+
+import re
+import threading
+from typing import Any
+
+import hyperscan
+
+# Long enough to be no part of another word: found within names too (`dbPassword`, `PGPASSWORD`).
+_PASSWORDS = (
+    r"passw(?:or)?d|passphrase|passcode|passwort|passw\x{f6}rt|kennwort|kennw\x{f6}rt|zugangscode|zugangsdaten|mots?[ _-]?de[ _-]?passe|mot2passe"
+    r"|contrase(?:\x{f1}|n|ny)a|wachtwoord|has\x{142}[oaem]|l\x{f6}senord|losenord|adgangskode|passord|salasana|jelsz(?:\x{f3}|o)|\x{15f}ifre|lozinka|parole?za|geslo"
+    r"|\x{43f}\x{430}\x{440}\x{43e}\x{43b}|\x{43b}\x{43e}\x{437}\x{438}\x{43d}\x{43a}|\x{43a}\x{43b}\x{44e}\x{447}|\x{5bc6}\x{7801}|\x{5bc6}\x{78bc}|\x{53e3}\x{4ee4}|\x{30d1}\x{30b9}\x{30ef}\x{30fc}\x{30c9}"
+    r"|\x{6697}\x{8a3c}|\x{be44}\x{bc00}\x{bc88}\x{d638}|\x{c554}\x{d638}|m\x{1ead}t[ _-]?kh\x{1ea9}u|kata[ _-]?(?:sandi|laluan)|\x{3ba}\x{3c9}\x{3b4}\x{3b9}\x{3ba}\x{3cc}"
+    r"|\x{643}\x{644}\x{645}\x{629} (?:\x{627}\x{644})?(?:\x{645}\x{631}\x{648}\x{631}|\x{633}\x{631})|\x{5e1}\x{5d9}\x{5e1}\x{5de}|\x{92a}\x{93e}\x{938}\x{935}\x{930}\x{94d}\x{921}|\x{e23}\x{e2b}\x{e31}\x{e2a}\x{e1c}\x{e48}\x{e32}\x{e19}|\x{631}\x{645}\x{632}"
+    r"|schl(?:\x{fc}|ue)ssel|secret|credential|identified by|requirepass"
+)
+# Short ones stand at a boundary of words, or of a name's parts.
+_SHORT = r"pass|pwd|pw|psk|mdp|senha|heslo|clave|parola|haslo|sifre|kod|kulcssz\x{f3}|passwd|pswd|pword|passkey|login code|creds?"
+_SHORT_CAMEL = r"Pass|Pwd|Pw|Psk|Creds"
+_KEYS = r"token|jeton|api[ _.-]?key|access[ _.-]?key|account[ _.-]?key|auth[ _.-]?key|private[ _.-]?key|signing[ _.-]?key|encrypt(?:ion)?[ _.-]?key|master[ _.-]?key|secret[ _.-]?key|session[ _.-]?(?:id|key)|signature|bearer|authorization|licen[cs]e[ _.-]?key|secret|credential|passphrase|instrumentation[ _.-]?key"
+_SHORT_KEYS = r"key|auth|salt|pepper|sid|sig|sess|session|jwt|pat|hmac|apikey|otp|cookie|dsn|seed|nonce"
+_SHORT_KEYS_CAMEL = r"Key|Auth|Salt|Pepper|Sid|Sig|Jwt|Pat"
+
+
+def _utf8(pattern: str) -> bytes:
+    return re.sub(r"\\x\{([0-9a-f]+)\}", lambda found: chr(int(found[1], 16)), pattern).encode()
+
+
+def _any_case(pattern: bytes) -> bytes:
+    """Letters beyond ASCII, whose case hyperscan does not know in bytes, in both cases."""
+    text = pattern.decode()
+    return "".join(
+        f"(?:{c}|{c.upper()})" if ord(c) > 127 and len(c.upper()) == 1 and c.upper() != c else c for c in text
+    ).encode()
+
+
+_LONG_PASSWORD, _LONG_KEY = _any_case(_utf8(_PASSWORDS)), _utf8(_KEYS)
+_SHORT_PASSWORD = _any_case(_utf8(_SHORT))
+_BOUNDARY = rb"(?:^|[^A-Za-z]|-D)"
+
+
+def _label(long: bytes, short: bytes, camel: bytes) -> bytes:
+    return rb"(?:(?i:" + long + rb")|" + _BOUNDARY + rb"(?i:" + short + rb")|[a-z](?:" + camel + rb"))"
+
+
+_PASSWORD = _label(_LONG_PASSWORD, _SHORT_PASSWORD, _SHORT_CAMEL.encode())
+_KEY = _label(_LONG_KEY, _SHORT_KEYS.encode(), _SHORT_KEYS_CAMEL.encode())
+PASSWORDS, KEYS = _PASSWORD, _KEY
+# Near a label must be what no word has: a digit beside a letter or a sign.
+_DIGIT, _ODD = re.compile(rb"\d"), re.compile(rb"[^\s\d(\[=,/'\"]\d|\d[A-Za-z]")
+_REACH = 150
+# A key in a sentence is a word like others, unless it is said what it is.
+_SAID = re.compile(rb" (?:is|was|are|ist|lautet|est|es|:|=|-)[ :]")
+
+_PASSWORD_NAMES, _KEY_NAMES = 0, 1
+# Small letters right behind a label make another word of it: `secretary`, `tokenizer`, `passenger`.
+_INFLECTED = re.compile(rb"(?:s|es|n|en|et|t)?(?![a-z])")
+_HEAD = 40
+_DATABASE = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+_DATABASE.compile(expressions=[_PASSWORD, _KEY], ids=[_PASSWORD_NAMES, _KEY_NAMES], elements=2, flags=[0, 0])
+_SCRATCH = hyperscan.Scratch(_DATABASE)
+_OWN = threading.local()
+_OTHERS = re.compile(
+    rb"(?i)(?:(?<![a-z])|(?<=[_.-]))(?:publi[cs]\w*|cache|primary|foreign|partition|sort|row|index|idempoten\w*|object|registry|integrity|site|next|page|continuation|cursor|sync|hot|map|dict|group"
+    rb"|order|lookup|translation|i18n|query|event|pub|s3|unique|pad|eos|bos|unk|sep|cls|mask|special|prompt|completion|total|input|output|max|min|num|re|un|non)[ _.-]?$"
+)
+_ANOTHER_WORD = re.compile(
+    rb"(?i)(?:by|com|sur|tres|over|under|band|low|high|multi|single|one|two|first|second|forward|backward)[ _-]?pass$"
+)
+# `pass` by itself is a word of all kinds: `passValue`, `the pass (in`.
+_PASS = re.compile(rb"(?i)(?<![a-z0-9_.-])pass$")
+_GOES_ON = re.compile(
+    rb"(?i)s?[ \t]{0,12}(?:[=:\"'|>),\]<.\\\xe2-]|\xc2)|s?\s+(?:is|was|as|string|str|varchar)\b|s? (?=[^\s]*\d)|\r?\n[ ]{0,2}(?=\S{6,40}(?:\r?\n|\Z))"
+)
+# A name that is itself a stretch of base64.
+_ENCODED = re.compile(rb"[A-Za-z0-9+/]{24}\Z")
+_NAME_BEFORE = re.compile(
+    rb"(?i)(?:secret|token|jeton|key|auth|salt|pepper|sid|sig|sess(?:ion)?|jwt|pat|hmac|cookie|credential|signature)$"
+)
+
+
+def ends(text: bytes, start: int, end: int, *, is_password: bool) -> list[int]:
+    """Where names of secrets end in `text[start:end]`, in order."""
+    found: list[tuple[int, int]] = []
+    scratch = getattr(_OWN, "scratch", None)
+    if scratch is None:
+        scratch = _OWN.scratch = _SCRATCH.clone()
+    _DATABASE.scan(text[start:end], match_event_handler=_note, context=found, scratch=scratch)
+    wanted = _PASSWORD_NAMES if is_password else _KEY_NAMES
+    return [start + at for which, at in found if which == wanted and is_word(text, start + at)]
+
+
+def is_near_a_value(text: bytes, at: int, *, is_password: bool) -> bool:
+    """Whether it is worth to look closer at what follows the name that ends at `at`."""
+    if (
+        not is_password
+        and text[at : at + 1] == b" "
+        and text[at + 1 : at + 2].islower()
+        and _is_word(text, at)
+    ):
+        return False
+    digit = _DIGIT.search(text, at, at + _REACH)
+    return digit is not None and _ODD.search(text, digit.start() - 1, at + _REACH) is not None
+
+
+def _is_word(text: bytes, at: int) -> bool:
+    word = text[max(at - 16, 0) : at].rsplit(None, 1)[-1]
+    return word.isalpha() and word.islower() and len(word) < 8 and _SAID.match(text, at) is None
+
+
+def title(text: bytes) -> bool | None:
+    """Whether a column of this title has keys (True) or passwords (False); None when it has neither."""
+    for is_password in (True, False):
+        if any(
+            not text[at:].strip(b"s ") or is_password
+            for at in ends(text, 0, len(text), is_password=is_password)
+        ):
+            return not is_password
+    return None
+
+
+def _note(which: int, _start: int, end: int, _flags: int, found: Any) -> None:
+    found.append((which, end))
+
+
+def is_word(text: bytes, at: int) -> bool:
+    """Whether the name that ends at `at` is a whole word: letters right behind it make another of it."""
+    last, following = text[at - 1 : at], text[at : at + 1]
+    if last.isupper() and following.isupper():
+        return following == b"S" and not text[at + 1 : at + 2].isupper()
+    return not (last.islower() and following.islower()) or _INFLECTED.match(text, at) is not None
+
+
+def is_secrets(text: bytes, at: int) -> bool:
+    """Whether what stands before the name leaves it a secret's: not `public key`, `primary key`, `bypass`."""
+    head = text[max(at - _HEAD, 0) : at]
+    if _ANOTHER_WORD.search(head) or (_PASS.search(head) and not _GOES_ON.match(text, at)):
+        return False
+    if _ENCODED.search(head) and not head[-24:].isalpha():
+        return False
+    word = _NAME_BEFORE.search(head)
+    return word is None or _OTHERS.search(head[: word.start()]) is None
