@@ -101,7 +101,8 @@ class Columns:
     def behind(self, text: bytes, ends: list[int]) -> Iterator[tuple[int, int]]:
         """Those of the lines that hold `ends`, which are in order."""
         past = -1
-        for at in ends:
+        for end in ends:
+            at = labels.end_of_name(text, end) if self.is_secret else end
             if at <= past or (self.is_secret and _TITLE_ENDS.match(text, at) is None):
                 continue
             past = yield from self._below(text, at)

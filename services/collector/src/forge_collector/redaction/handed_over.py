@@ -9,25 +9,6 @@ from forge_collector.redaction import values
 from forge_collector.redaction.rule import START, Rule
 from forge_common.contracts.domain import RedactionClass
 
-# In JSON that was not parsed, letters beyond ASCII are escaped.
-_N_TILDE, _U_UML = rb"(?:\xc3\xb1|\\{1,4}u00f1|n)", rb"(?:\xc3\xbc|\\{1,4}u00fc|ue)"
-_WORDS = (
-    rb"(?:pass(?:word|wort|phrase|code)?|passwd|kennwort|contrase"
-    + _N_TILDE
-    + rb"a|mot de passe|mdp|senha|wachtwoord"
-    rb"|has"
-    + rb"\xc5\x82"
-    + rb"o|parola|losenord|l\xc3\xb6senord|adgangskode|clave|pwd?|psk|pre-?shared key|shared secret"
-    rb"|(?:client|app|api|signing|webhook)[ -]secret|(?:api|access|secret|account|licen[cs]e|product|activation)[ -]?key"
-    rb"|(?:access|api|auth|bearer|refresh|bot|personal access)[ -]token|schl" + _U_UML + rb"ssel)"
-)
-# What stands between the word and the value in a sentence, in several languages.
-_SAYS = (
-    rb"(?:(?:\s(?!is\b)[^\s:.,;|\x00]{1,20}){0,5}?\s(?:is|was|to|ist|lautet|lauten|war|auf|est|es|era|sera|ser\xc3\xa1|are|still|\xc3\xa8|\xc3\xa9|\\{1,4}u00e[89]|jest)(?: now| jetzt| still)?"
-    rb"|\s{0,2}[:=]|\s{0,2}->|\s{0,2}\xe2\x86\x92|)"
-)
-_VALUE = rb"(?P<value>(?:[^\s\"'`<>(){}\[\]\\\x00.,;:]|[.,;:]++(?=[^\s\"'`<>(){}\[\]\\\x00.,;:])){6,}+)"
-
 
 def _has_shape(value: bytes) -> bool:
     """A word and a number, or signs within: what nobody says in a sentence by chance."""
@@ -74,8 +55,6 @@ _NO_ADDRESS = (
     rb"(?=[^\"'\s\\\x00]{0,119}\d)(?!\w{2,12}:(?:\w{1,20}[:;=]|//))(?![\w-]{1,40}(?:\.[\w-]{1,40}){1,5}(?::\d{1,5})?\\{0,3}[\"'])"
     rb"(?![\w-]{1,40}:\d{1,5}\\{0,3}[\"'])"
 )
-# What may stand between a label and a value in markup, line breaks included.
-_MARKUP = rb"(?:</?\w{1,12}(?: [^<>\n\x00]{0,80})?>|\s|\\{1,4}[nrt]|\+){2,16}+"
 _SYSTEMS = rb"(?:vpn|nas|router|modem|wlan|wi-?fi|ftps?|sftp|ssh|rdp|vnc|admin|root|portal|server|database|mailbox|cpanel|wordpress|jira|intranet)"
 _DASH = rb"(?:\xe2\x80[\x93\x94]|\\{1,4}u201[34]|--?)"
 _TAB = rb"(?:\t|\\{1,4}t)"
@@ -84,15 +63,6 @@ _TAB = rb"(?:\t|\\{1,4}t)"
 _ARG = rb"(?P<quote>['\"]?)(?P<value>[^\s\"'\\$\x00<>|-][^\s\"'\\\x00<>|]{5,200})(?P=quote)"
 
 RULES: tuple[Rule, ...] = (
-    # Sentences and labels.
-    _rule(
-        "PASSWORD",
-        rb"(?i)(?:^|[^A-Za-z]|\\[nrt])" + _WORDS + rb"[^\n\w][^\n]{0,60}(?:[^\s\"'`<>(){}\[\]\\]{0,16}[A-Za-z][^\s\"'`<>(){}\[\]\\]{0,16}\d|\d[^\s\"'`<>(){}\[\]\\]{0,8}[A-Za-z])",
-        rb"(?i)(?:(?<![a-z0-9_])|(?<=\\[nrt])|(?<=[-_]))" + _WORDS + _SAYS + rb"[ \t:]{0,3}[*_]{0,2}[ \t]{0,2}[\"'`*\xc2\xab\xe2\x80\x9c\x9e]{0,3}(?<=[\s\"'`*:=\xab\x9c\x9e])(?!@)" + _VALUE,
-        _has_shape,
-        back=160,
-        ahead=60,
-    ),
     # `user / password`, `login: user:password`.
     _rule(
         "PASSWORD",
@@ -226,13 +196,6 @@ RULES: tuple[Rule, ...] = (
         rb"(?i)(?:user_?pwd|userpass|basic_?auth)\W{1,6}[\w.@+-]{1,60}:(?P<value>[^\s\"'$\\\x00,]{6,120})",
         _always,
     ),
-    # XML elements with attributes, `value=` beside `key=`/`name=` in any order of quotes.
-    _rule(
-        "PASSWORD",
-        rb"(?i)(?:password|passwd|secret|token|apikey)(?: [^<>\n]{1,120})>[^<\s]{6}",
-        rb"(?i)<[\w:.-]{0,40}?(?:password|passwd|secret|token|apikey)(?: [^<>\n\x00]{1,120})>(?P<value>[^<\s\x00]{6,200})</",
-        values.is_password,
-    ),
     _rule(
         "SECRET",
         rb"(?i)apikeys?>[^\n]{0,20}<add key=[^\n]{1,160}value=\\{0,3}\"[^\"]{12}",
@@ -261,12 +224,6 @@ RULES: tuple[Rule, ...] = (
         rb"(?i)(?:[\"' ,:@]|\A|(?<=\n))(?:token|apikey|ssws|geniekey|bot|signature|response|token token=)[ =]\\{0,3}[\"']?(?P<value>[A-Za-z0-9._~+/-]{24,}+={0,2})",
         _is_random,
     ),
-    _rule(
-        "SESSION",
-        rb"(?i)\b(?:sid|session|sess|ticket|nonce_secret|csrf)\w{0,10}\\{0,3}[\"']?\s?[:=]\s?\\{0,3}[\"']?[A-Za-z0-9._~%+/-]{16}",
-        rb"(?i)(?:(?<![a-z])|(?<=_))(?:sid|session(?:_?(?:id|token|key))?|sess|ticket|csrf\w{0,10})\\{0,3}[\"']?\s?[:=]\s?\\{0,3}[\"']?(?P<value>[A-Za-z0-9._~%+/-]{16,}+)",
-        _is_random,
-    ),
     # A name that ends in key, salt or hash of something, whatever comes before; not what identifies rows and caches.
     _rule(
         "SECRET",
@@ -281,20 +238,6 @@ RULES: tuple[Rule, ...] = (
         rb"(?i)(?:accounts|private|wallet)[^\n\x00]{0,24}?(?P<value>0x[0-9a-f]{64})(?![0-9a-f])",
         None,
         ahead=30,
-    ),
-    # Environment variables that say by their last word what they hold.
-    _rule(
-        "SECRET",
-        rb"[A-Z0-9]_?(?:PAT|TOKEN|KEY|SECRET|PASS|PWD|PW|AUTH|CREDENTIALS?|SALT)\\{0,3}[\"']?\s{0,3}[:=]\s{0,3}\\{0,3}[\"']?[^\s\"'$<>(){}\[\]\\]{12}",
-        rb"(?<![A-Za-z])[A-Z0-9_]{1,40}?(?<!PUBLIC)_?(?:PAT|TOKEN|KEY|SECRET|PASS|PWD|PW|AUTH|CREDENTIALS?|SALT)\\{0,3}[\"']?\s{0,3}[:=]\s{0,3}\\{0,3}[\"']?(?P<value>[^\s\"'$<>(){}\[\]\\\x00,;]{12,400}+)",
-        _is_random,
-    ),
-    # Records that keep name and value apart.
-    _rule(
-        "SECRET",
-        rb"(?i)(?:pass|passwd|password|pwd|secret|token|key|auth)\\{0,3}[\"']?,?(?:\s|\\{1,4}[nrt]|[+-]){0,30}\\{0,3}[\"']?value\\{0,3}[\"']?\s?[:=]\s?\\{0,3}[\"']?[^\s\"'\\]{6}",
-        rb"(?i)(?:pass|passwd|password|pwd|secret|token|(?<!public_)key|auth)\\{0,3}[\"']?,?(?:\s|\\{1,4}[nrt]|[+-]){0,30}\\{0,3}[\"']?value\\{0,3}[\"']?\s?[:=]\s?\\{0,3}[\"']?(?P<value>[^\s\"'\\\x00<>(),]{6,400})",
-        values.is_password,
     ),
     _rule("TOKEN", rb"A{20}[A-Za-z0-9%]{40}", rb"(?<![A-Za-z0-9+/])A{20,22}[A-Za-z0-9]{8,50}%[A-Za-z0-9%]{30,120}", None, ahead=120),
     # `-U name%password`, as Samba's tools have it.
@@ -338,26 +281,6 @@ RULES: tuple[Rule, ...] = (
         rb"\"(?P<value>[^\"\s\\\x00]{6,100})\\{0,3}\"\.toCharArray",
         values.is_password,
     ),
-    # Erlang's binaries, LaTeX's commands.
-    _rule(
-        "PASSWORD",
-        rb"(?i)(?:pass(?:wd|word)?|secret|token|key|cookie)\s{0,2},\s{0,2}<<\\{0,3}\"[^\"\s]{6}",
-        rb"(?i)(?:pass(?:wd|word)?|secret|token|key|cookie)\s{0,2},\s{0,2}<<\\{0,3}\"(?P<value>[^\"\s\\\x00]{6,200})\\{0,3}\">>",
-        values.is_password,
-    ),
-    _rule(
-        "SECRET",
-        rb"(?i)(?:key|token|secret|passw(?:or)?d|pass)\}\{[^{}\s]{8}",
-        rb"(?i)\\[a-z]{0,20}(?:key|token|secret|passw(?:or)?d|pass)\}\{(?P<value>[^{}\s\\\x00]{8,200})\}",
-        values.is_password,
-    ),
-    # A label in one element, the value in the next: tables, property lists.
-    _rule(
-        "PASSWORD",
-        rb"(?i)(?:password|passwort|kennwort|passcode|passphrase|secret|token|api[ _-]?key)\s?:?</",
-        rb"(?i)(?:password|passwort|kennwort|passcode|passphrase|secret|token|api[ _-]?key)\s?:?(?=</)" + _MARKUP + rb"(?P<value>(?!@)[^<\s\x00]{6,200})</",
-        values.is_password,
-    ),
     # The value first: `use … as the password`, `… is your code`.
     _rule(
         "PASSWORD",
@@ -375,13 +298,6 @@ RULES: tuple[Rule, ...] = (
         "PASSWORD",
         rb"(?i)\b" + _SYSTEMS + rb"(?: [a-z]{2,12})?(?::? ?[\w.@-]{2,40} / | " + _DASH + rb" )[^\s\"'`]{6}",
         rb"(?i)\b" + _SYSTEMS + rb"(?: [a-z]{2,12})?(?::? ?[\w.@-]{2,40} / | " + _DASH + rb" )(?P<value>[^\s\"'`\\\x00<>()/]{7,80})(?=[ \t]{0,4}(?:[\r\n\x00\"]|\\|\Z))",
-        _has_shape,
-    ),
-    # Structures as Go, Rust and Java print them: `{Host:… Password:…}`, `[user=…, password=…]`.
-    _rule(
-        "PASSWORD",
-        rb"(?i)(?:password|passwd|pwd|secret|token|apikey|\bpw|\bpass)\\{0,3}[\"']?\s{0,3}[:=]\s?\\{0,3}[\"']?[^\s\"'(){}\[\]<>,;\\$]{6}",
-        rb"(?i)(?:(?<![a-z])|(?<=[_.-])|(?-i:(?<=[a-z])(?=[PST])))(?<!publickey)(?:password|passwd|pwd|secret|token|api_?key|pw|pass)\\{0,3}[\"']?\s{0,3}[:=]\s?\\{0,3}[\"']?(?P<value>[^\s\"'(){}\[\]<>,;&\\$\x00]{6,200}+)(?=[\s\"'}\]),;&\\]|\Z)",
         _has_shape,
     ),
 )  # fmt: skip

@@ -24,7 +24,9 @@ _GLUE = re.compile(
     + rb"|\{ ?get;[^{}]{0,30}\}|[\s\"'`*~|=:>,(\[{}\])?!@$&.;#+_-]|\\{1,4}[nrt\"'`]|\xe2(?:\x80[\x90-\xba]|\x86.)|\xc2[\xa0\xab\xbb]"
     rb"|\xef\xbc[\x9a\x9d\x88\x89]|\xe3\x80[\x80-\x91]|<[-<])*+"
 )
-_SIGNED = re.compile(rb"[=:|({\[]|</|\xef\xbc[\x9a\x9d]|\xe2\x86|->|<-|\xe2\x80[\x93\x94]| - ")
+_SIGNED = re.compile(
+    rb"[=:|({\[]|[\"'`]\s{0,3},|</|<<|\xef\xbc[\x9a\x9d]|\xe2\x86|->|<-|\xe2\x80[\x93\x94]| - "
+)
 _QUOTE = re.compile(rb"\\{0,3}[\"'`]|\xe2\x80\x9c|\xe2\x80\x9e|\xc2\xab|\xe3\x80\x8c")
 _CLOSING = {b"\xe2\x80\x9c": b"\xe2\x80\x9d", b"\xe2\x80\x9e": b"\xe2\x80\x9c", b"\xc2\xab": b"\xc2\xbb", b"\xe3\x80\x8c": b"\xe3\x80\x8d"}  # fmt: skip
 _BARE = re.compile(
@@ -44,11 +46,16 @@ _NOT_THE_VALUE = re.compile(
     rb"(?i)(?:ids?|types?|counts?|len(?:gth)?|size|files?|paths?|dir|urls?|uri|names?|at|exp\w*|ttl|limit|usage|fields?|version|policy|regex|pattern"
     rb"|hint|label|placeholder|ref|arn|index|prefix|suffix|alg\w*|format|class|error|mode|set|map|list|func|handler|provider|manager|service|buckets?|rotation|reset|length)"
 )
-_BYTES = re.compile(rb"\\(?:[xuU0-9]|[sdwSDW(.$\[])|%[sdr](?!\w)|\[\^?[aA0]-[zZ9]|\(\?:|^0x")
+_BYTES = re.compile(
+    rb"\\(?:[xuU0-9]|[sdwSDW(.$\[])|%[sdr](?!\w)|\[\^?[aA0]-[zZ9]|\(\?:|^0x[0-9a-fA-F_]{1,20}$|=[\[('\"]"
+)
+_NAME = re.compile(rb"[A-Za-z_]\w{0,15}")
+# Only of keys that come in pairs the id is worth hiding.
+_KEY_ID = re.compile(rb"(?i).*(?:private|access)[ _-]?key[ _-]?id")
 _PARTS = re.compile(rb"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 # Arguments by name, constants, what a module has.
 _CODE = re.compile(
-    rb"^[A-Za-z_]\w*=[^=]|^[A-Z][A-Z0-9]*(?:_[A-Z0-9]{1,12})+$|^[a-z_]{1,12}\.[A-Za-z_]\w{0,16}$|[)\]][.\[][a-z\d]|^/\w+/|\w\(\)"
+    rb"^[A-Za-z_]\w*=[^=]|^[A-Z][A-Z0-9]*(?:_[A-Z0-9]{1,12})+$|^[a-z_]{1,12}\.[A-Za-z_]\w{0,16}$|[)\]][.\[][a-z\d]|^[a-z][a-z0-9]*(?:_[a-z0-9]{1,12})*_[a-z]{3,12}$|^/\w+/|\w\(\)"
 )
 _WRAPS = frozenset(b"value string default data text str body".split())
 
@@ -71,12 +78,9 @@ class Labelled:
     def behind(self, text: bytes, ends: list[int]) -> Iterator[tuple[int, int]]:
         """The values of the labels that end at `ends`, in order."""
         past = 0
-        for at in ends:
-            if (
-                at < past
-                or not labels.is_word(text, at)
-                or not labels.is_near_a_value(text, at, is_password=self.is_password)
-            ):
+        for end in ends:
+            at = labels.end_of_name(text, end)
+            if at < past or not labels.is_word(text, at) or not labels.is_near_a_value(text, at):
                 continue
             if (span := _read(text, at, is_key=not self.is_password)) and labels.is_secrets(text, at):
                 past = span[1]
@@ -86,7 +90,8 @@ class Labelled:
 def _read(text: bytes, at: int, *, is_key: bool) -> tuple[int, int] | None:
     """The value of the label that ends at `at`, if there is one near it that looks like a secret."""
     tail = _tail(text, at)
-    if any(_NOT_THE_VALUE.fullmatch(part) for part in _PARTS.findall(tail)):
+    is_id = _KEY_ID.fullmatch(text, max(at - 12, 0), at + len(tail)) is not None
+    if not is_id and any(_NOT_THE_VALUE.fullmatch(part) for part in _PARTS.findall(tail)):
         return None
     apart = _APART.match(text, at)
     is_signed = apart is not None or _is_option(text, at)
@@ -104,6 +109,8 @@ def _read(text: bytes, at: int, *, is_key: bool) -> tuple[int, int] | None:
         call = _CALL.match(text, at)
         span = None if call else _value(text, at, glue)
         if span is not None and (not breaks or words or _is_alone(text, span[1])):
+            if glue.rstrip(b"_").endswith(b"(") and _NAME.fullmatch(text, *span):
+                break
             judge = _judge(
                 is_key=is_key, is_signed=is_signed, is_direct=is_direct, is_quoted=_opened(glue) is not None
             )
@@ -136,7 +143,7 @@ def _is_over(text: bytes, at: int, glue: bytes, *, words: int, is_signed: bool) 
     if b"\x00" in glue or b"***" in glue or b"=<" in glue or glue.startswith((b"),", b");")):
         return True
     if not words:
-        return glue.startswith(b"@") or (not glue and text[at : at + 1] in b"/\\%")
+        return glue.lstrip(b"])}").startswith(b"@") or (not glue and text[at : at + 1] in b"/\\%")
     if b". " in glue or (b"," in glue and (b'"' in glue or b"'" in glue)):
         return True
     return is_signed and (b"," in glue or b";" in glue or b"\n" in glue)

@@ -19,9 +19,9 @@ _PASSWORDS = (
 )
 # Short ones stand at a boundary of words, or of a name's parts.
 _SHORT = r"pass|pwd|pw|psk|mdp|senha|heslo|clave|parola|haslo|sifre|kod|kulcssz\x{f3}|passwd|pswd|pword|passkey|login code|creds?"
-_SHORT_CAMEL = r"Pass|Pwd|Pw|Psk|Creds"
+_SHORT_CAMEL = r"Pass|Pwd|Pw|Psk|Creds|Senha|Heslo|Clave|Parola|Haslo|Sifre"
 _KEYS = r"token|jeton|api[ _.-]?key|access[ _.-]?key|account[ _.-]?key|auth[ _.-]?key|private[ _.-]?key|signing[ _.-]?key|encrypt(?:ion)?[ _.-]?key|master[ _.-]?key|secret[ _.-]?key|session[ _.-]?(?:id|key)|signature|bearer|authorization|licen[cs]e[ _.-]?key|secret|credential|passphrase|instrumentation[ _.-]?key"
-_SHORT_KEYS = r"key|auth|salt|pepper|sid|sig|sess|session|jwt|pat|hmac|apikey|otp|cookie|dsn|seed|nonce"
+_SHORT_KEYS = r"key|auth|salt|pepper|sid|sig|sess|session|jwt|pat|hmac|apikey|otp|cookie|dsn|seed|nonce|csrf|xsrf|csrftoken|remember"
 _SHORT_KEYS_CAMEL = r"Key|Auth|Salt|Pepper|Sid|Sig|Jwt|Pat"
 
 
@@ -39,22 +39,25 @@ def _any_case(pattern: bytes) -> bytes:
 
 _LONG_PASSWORD, _LONG_KEY = _any_case(_utf8(_PASSWORDS)), _utf8(_KEYS)
 _SHORT_PASSWORD = _any_case(_utf8(_SHORT))
-_BOUNDARY = rb"(?:^|[^A-Za-z]|-D)"
 
 
-def _label(long: bytes, short: bytes, camel: bytes) -> bytes:
-    return rb"(?:(?i:" + long + rb")|" + _BOUNDARY + rb"(?i:" + short + rb")|[a-z](?:" + camel + rb"))"
+# A word by itself is a name only when something joins it to a value.
+_JOINED = rb"(?:[^ A-Za-z]| [^A-Za-z]| (?:is|was|ist|est|es) | [A-Za-z]{0,8}\d)"
+
+
+def _label(long: bytes, short: bytes, camel: bytes, joined: bytes = b"") -> bytes:
+    in_name = rb"(?:[_.0-9-]|-D)(?i:" + short + rb")"
+    alone = rb"(?:^|[^A-Za-z_.0-9-])(?i:" + short + rb")" + joined
+    return rb"(?:(?i:" + long + rb")|" + in_name + rb"|" + alone + rb"|[a-z](?:" + camel + rb"))"
 
 
 _PASSWORD = _label(_LONG_PASSWORD, _SHORT_PASSWORD, _SHORT_CAMEL.encode())
-_KEY = _label(_LONG_KEY, _SHORT_KEYS.encode(), _SHORT_KEYS_CAMEL.encode())
+_KEY = _label(_LONG_KEY, _SHORT_KEYS.encode(), _SHORT_KEYS_CAMEL.encode(), _JOINED)
 PASSWORDS, KEYS = _PASSWORD, _KEY
 # Near a label must be what no word has: a digit beside a letter or a sign.
 _DIGIT, _ODD = re.compile(rb"\d"), re.compile(rb"[^\s\d(\[=,/'\"]\d|\d[A-Za-z]")
 _REACH = 150
-# A key in a sentence is a word like others, unless it is said what it is.
-_SAID = re.compile(rb" (?:is|was|are|ist|lautet|est|es|:|=|-)[ :]")
-
+_JOIN = re.compile(_JOINED + rb"\Z")
 _PASSWORD_NAMES, _KEY_NAMES = 0, 1
 # Small letters right behind a label make another word of it: `secretary`, `tokenizer`, `passenger`.
 _INFLECTED = re.compile(rb"(?:s|es|n|en|et|t)?(?![a-z])")
@@ -73,7 +76,7 @@ _ANOTHER_WORD = re.compile(
 # `pass` by itself is a word of all kinds: `passValue`, `the pass (in`.
 _PASS = re.compile(rb"(?i)(?<![a-z0-9_.-])pass$")
 _GOES_ON = re.compile(
-    rb"(?i)s?[ \t]{0,12}(?:[=:\"'|>),\]<.\\\xe2-]|\xc2)|s?\s+(?:is|was|as|string|str|varchar)\b|s? (?=[^\s]*\d)|\r?\n[ ]{0,2}(?=\S{6,40}(?:\r?\n|\Z))"
+    rb"(?i)s?[ \t]{0,12}(?:[=:\[\"'|>),\]<.\\\xe2-]|\xc2)|s?\s+(?:is|was|as|string|str|varchar)\b|s? (?=[^\s]*\d)|\r?\n[ ]{0,2}(?=\S{6,40}(?:\r?\n|\Z))"
 )
 # A name that is itself a stretch of base64.
 _ENCODED = re.compile(rb"[A-Za-z0-9+/]{24}\Z")
@@ -89,26 +92,23 @@ def ends(text: bytes, start: int, end: int, *, is_password: bool) -> list[int]:
     if scratch is None:
         scratch = _OWN.scratch = _SCRATCH.clone()
     _DATABASE.scan(text[start:end], match_event_handler=_note, context=found, scratch=scratch)
+    found = [(which, end_of_name(text, start + at) - start) for which, at in found]
     wanted = _PASSWORD_NAMES if is_password else _KEY_NAMES
     return [start + at for which, at in found if which == wanted and is_word(text, start + at)]
 
 
-def is_near_a_value(text: bytes, at: int, *, is_password: bool) -> bool:
+def end_of_name(text: bytes, at: int) -> int:
+    """Where the name ends whose find ended at `at`: what joins it to a value may have been found with it."""
+    if text[at - 1] >= 0x80 or text[at - 1 : at].isalpha():
+        return at
+    found = _JOIN.search(text, max(at - 12, 0), at)
+    return found.start() if found else at
+
+
+def is_near_a_value(text: bytes, at: int) -> bool:
     """Whether it is worth to look closer at what follows the name that ends at `at`."""
-    if (
-        not is_password
-        and text[at : at + 1] == b" "
-        and text[at + 1 : at + 2].islower()
-        and _is_word(text, at)
-    ):
-        return False
     digit = _DIGIT.search(text, at, at + _REACH)
     return digit is not None and _ODD.search(text, digit.start() - 1, at + _REACH) is not None
-
-
-def _is_word(text: bytes, at: int) -> bool:
-    word = text[max(at - 16, 0) : at].rsplit(None, 1)[-1]
-    return word.isalpha() and word.islower() and len(word) < 8 and _SAID.match(text, at) is None
 
 
 def title(text: bytes) -> bool | None:
@@ -116,7 +116,7 @@ def title(text: bytes) -> bool | None:
     for is_password in (True, False):
         if any(
             not text[at:].strip(b"s ") or is_password
-            for at in ends(text, 0, len(text), is_password=is_password)
+            for at in ends(text + b"|", 0, len(text) + 1, is_password=is_password)
         ):
             return not is_password
     return None

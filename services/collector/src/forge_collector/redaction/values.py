@@ -60,6 +60,8 @@ def is_identifier(value: bytes) -> bool:
 def is_dotted_name(value: bytes) -> bool:
     """`win32api.RegEnumKey`, `__version__`: code says where something is."""
     segments = _SEGMENT.findall(value)
+    if sum(48 <= c <= 57 for c in value) > 2:
+        return False
     return _DOTTED.fullmatch(value) is not None and sum(map(len, segments)) >= 2.6 * len(segments)
 
 
@@ -67,6 +69,8 @@ def is_long_name(value: bytes) -> bool:
     """`shift_scale_2arg`, `SourceBytecode_PEP451`: words and a number, joined as code joins them."""
     parts = value.split(b"_")
     is_long = len(parts) > 2 or (len(parts) == 2 and len(value) >= 20)
+    if re.search(rb"[a-z]\d[A-Z]", value):
+        return False
     return is_long and value.replace(b"_", b"").isalnum() and all(map(_is_wordy, parts))
 
 
@@ -93,7 +97,7 @@ def is_key(value: bytes) -> bool:
         return True
     if len(value) < 12 or value.isdigit() or _is_no_value(value):
         return False
-    if len(value) < 16 and not _DIGIT_RUN.search(value):
+    if len(value) < 16 and sum(48 <= c <= 57 for c in value) < 2:
         return False
     if _HEX.fullmatch(value) or is_symbol_soup(value):
         return True
@@ -102,7 +106,7 @@ def is_key(value: bytes) -> bool:
 
 # Dates and times, versions, addresses, amounts, tickets: what sentences have letters and digits in besides.
 _ORDINARY = re.compile(
-    rb"(?i)\d{2,4}[-/.]\d{1,2}[-/.]\d{1,4}(?:[T_ -].*)?|\d{1,2}:\d{2}.*|v?\d+(?:\.\d+)+[\w.+-]*|\W?[\d.,]+\W?(?:[a-z]{1,6}|\W)(?:/\w+)?|\d+x\d+\w*|[a-z]{2,9}-\d+|[\w.+-]+@[\w.-]+"
+    rb"(?i)\d{2,4}[-/.]\d{1,2}[-/.]\d{1,4}(?:[T_ -].*)?|\d{1,2}:\d{2}.*|v?\d+(?:\.\d+)+[\w.+-]*|\W?[\d.,]+\W?(?:[a-z]{1,6}|\W)(?:/\w+)?|\d+x\d+\w*|[a-z]{2,9}-\d+|[\w.+-]+@[\w-]+(?:\.[\w-]+)+"
     rb"|(?:\d{1,3}\.){3}\d{1,3}(?:[:/]\d+)?|\#\w+|(?:[0-9a-f]{7}|[0-9a-f]{8})|\d+(?:st|nd|rd|th)|[a-z]+\d{1,3}|[a-z]+:\d{1,5}|[\w.-]+:\d{2,5}|(?:[a-z]+-?\d+)(?:/[a-z]+-?\d+)+|[a-z]{2,6}-?\d{1,4}(?:-[a-z]{2,8}\d{0,3})+|[^a-z]*[\xe3-\xf4].*|q[1-4][-/ ]?\d{2,4}"
     rb"|[a-z]+[-_/.]?v?\d{1,3}|[a-z]+(?:[-_/.][a-z]+)*[-_/.]?v?\d{1,2}(?:[-_/.][a-z]+)*(?:\.\w{1,4})?|\(?\w+\)?'s"
 )
