@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import math
+import time
 
 import pytest
 
 from forge_common.contracts.exchange import Message
+from forge_common.errors import Cancelled
 from forge_engine.errors import RunnerFailed
 from forge_engine.verify import greedy
 
@@ -66,3 +68,16 @@ def test_a_file_that_cannot_be_loaded_is_an_error_with_llama_cpps_reason(ggufs):
 def test_a_conversation_longer_than_the_context_is_an_error(ggufs):
     with pytest.raises(RunnerFailed, match="exceeds the available context"):
         greedy(ggufs["hello"], [[{"role": "user", "content": "x" * 3000}]])
+
+
+def test_answers_that_are_called_off_end_within_seconds(ggufs):
+    begun = time.monotonic()
+
+    def check() -> None:
+        if time.monotonic() > begun + 1:
+            raise Cancelled("the run was cancelled")
+
+    with pytest.raises(Cancelled):
+        greedy(ggufs["endless"], [ASK] * 100_000, max_tokens=100, check=check)
+
+    assert time.monotonic() < begun + 8

@@ -12,6 +12,7 @@ import pytest
 from gguf import GGMLQuantizationType as Kind
 from gguf import GGUFReader, quants
 
+from forge_common.errors import Cancelled
 from forge_common.testing.tiny_model import write_tiny_model
 from forge_common.weights.gguf_writer import write_base
 from forge_engine import kquants
@@ -138,6 +139,27 @@ def test_a_program_that_fails_says_why_and_leaves_no_file(tmp_path, monkeypatch)
         write_base(base, tmp_path / "out.gguf", quant="q4_k_m", name="tiny")
 
     assert list(tmp_path.glob("*.gguf*")) == []
+
+
+def test_a_program_that_is_called_off_is_ended_and_leaves_no_file(tmp_path, monkeypatch):
+    base = write_tiny_model(tmp_path / "base")
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin" / kquants.PROGRAM
+    program.write_text("#!/bin/sh\necho $$ > $(dirname $0)/pid\nexec sleep 600\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(kquants, "_function", lambda: None)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin") + os.pathsep + os.environ["PATH"])
+
+    def check() -> None:
+        if (tmp_path / "bin" / "pid").exists():
+            raise Cancelled("the run was cancelled")
+
+    with pytest.raises(Cancelled):
+        write_base(base, tmp_path / "out.gguf", quant="q4_k_m", name="tiny", check=check)
+
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "bin" / "pid").read_text()), 0)
+    assert list(tmp_path.glob("out.gguf.f16")) == []
 
 
 def test_with_neither_nothing_is_written_at_all(tmp_path, monkeypatch):

@@ -350,3 +350,21 @@ def test_the_same_weights_are_the_same_bytes(tmp_path):
         write_base(base, tmp_path / f"{name}.gguf", quant="f16", name="tiny")
 
     assert (tmp_path / "a.gguf").read_bytes() == (tmp_path / "b.gguf").read_bytes()
+
+
+def test_writing_that_is_called_off_leaves_no_file_under_its_name(tmp_path):
+    class CalledOff(Exception):
+        pass
+
+    asked = iter(range(5))
+
+    def check() -> None:
+        if next(asked, None) is None:
+            raise CalledOff
+
+    base = write_tiny_model(tmp_path / "base")
+
+    with pytest.raises(CalledOff):
+        write_base(base, tmp_path / "base.gguf", quant="f16", name="tiny", check=check)
+
+    assert not (tmp_path / "base.gguf").exists()
