@@ -11,11 +11,11 @@ from forge_common.logging import configure
 from forge_common.weights.stages import Bench, Child, artifact_client
 from forge_common.weights.worker import serve
 from forge_trainer_cuda.footprint import MOST_TOKENS
-from forge_trainer_cuda.hardware import Device, choose, used_bytes
+from forge_trainer_cuda.hardware import Device, choose, torch_cuda, used_bytes
 from forge_trainer_cuda.settings import Settings
 
 CHILD = "forge_trainer_cuda.child"
-LIBRARIES = ("torch", "transformers", "peft", "bitsandbytes")
+LIBRARIES = ("torch", "transformers", "peft", "accelerate", "bitsandbytes")
 
 
 def main() -> None:
@@ -43,4 +43,12 @@ def make_bench(settings: Settings, device: Device) -> Bench:
         kind=device.kind,
         used=partial(used_bytes, device),
         artifacts=artifact_client(settings),
+        about=_about(settings, device),
     )
+
+
+def _about(settings: Settings, device: Device) -> dict[str, str]:
+    if device.kind == "cpu":
+        return {}
+    known = {"driver": device.driver, "cuda": torch_cuda(), "cards": str(settings.cards)}
+    return {name: value for name, value in known.items() if value}

@@ -79,3 +79,12 @@ def test_each_hello_says_what_memory_is_in_use_now(settings):
     bench = make_bench(settings, Device("cpu", "x", 64 << 30))
 
     assert refreshed(hello(bench), bench).memory_used_bytes > 0
+
+
+def test_a_result_says_which_driver_and_how_many_cards_made_it(settings):
+    card = Device("cuda", "H100", 80 << 30, "570.86.10", (9, 0))
+
+    about = make_bench(settings.model_copy(update={"cards": 2}), card).about
+
+    assert (about["driver"], about["cards"]) == ("570.86.10", "2")
+    assert make_bench(settings, Device("cpu", "x", 1)).about == {}

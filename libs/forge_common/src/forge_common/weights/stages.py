@@ -6,7 +6,7 @@ import platform
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -40,6 +40,9 @@ from forge_common.weights.serving import share_memory
 from forge_common.weights.settings import TrainerSettings
 
 log = get_logger()
+
+# What every trainer's weights went through, beside what it trains with.
+EVERYWHERE = ("forge-common", "numpy", "safetensors", "tokenizers")
 
 
 class WrongStage(Invalid):
@@ -76,6 +79,8 @@ class Bench:
     kind: Kind = "cpu"
     used: Callable[[], int | None] = lambda: None
     """How much of `memory_bytes` is in use just now, by whomever; None where nobody can say."""
+    about: Mapping[str, str] = field(default_factory=dict)
+    """What else made the figures: the driver and the like."""
 
     @property
     def versions(self) -> dict[str, str]:
@@ -156,8 +161,9 @@ def _train(request: TrainRequest, run: RunId, beat: Beat, bench: Bench) -> Train
         adapter=bench.artifacts.push_bundle(Path(outcome.adapter), "adapter"),
         **outcome.model_dump(exclude={"adapter"}),
         device=bench.device,
-        versions=bench.versions,
-        environment=environment(),
+        versions=bench.versions
+        | {name: version(name) for name in (f"forge-{bench.spec.owner}", *EVERYWHERE)},
+        environment=environment() | {"threads": str(bench.settings.cores), **bench.about},
     )
 
 
