@@ -22,7 +22,7 @@ from forge_common.contracts.exchange import Message
 from forge_common.contracts.stages import ExportRequest, ExportResult, ParityProbe, Progress
 from forge_common.errors import ForgeError
 from forge_common.weights import quants
-from forge_common.weights.base_model import resolve_base
+from forge_common.weights.base_model import check_room, resolve_base
 from forge_common.weights.gguf_writer import write_adapter, write_base
 from forge_common.weights.rows import as_chat, load_rows, with_system_prompt
 from forge_common.weights.tokenizer import ChatTokenizer
@@ -136,6 +136,7 @@ def _export(
 ) -> ExportResult:
     started = time.monotonic()
     quant, notice = choose_quant(request)
+    _check_disk(request, base, workdir)
     tokenizer = ChatTokenizer(base)
     prompts = probe_prompts(request.domain, _valid_rows(request.dataset, artifacts), tokenizer)
     adapter = (
@@ -161,6 +162,19 @@ def _export(
         notice=notice,
         seconds=round(time.monotonic() - started, 3),
         versions={name: version(name) for name in ("gguf", "xllamacpp")},
+    )
+
+
+def _check_disk(request: ExportRequest, base: Path, workdir: Path) -> None:
+    """Raises DiskFull before hours of asking, not in the middle of writing. A GGUF is no larger than what it is made of."""
+    is_fused = request.adapter is not None and request.domain.deploy.mode is DeployMode.FUSED
+    files = (request.base_gguf is None) + is_fused
+    size = sum(path.stat().st_size for path in base.glob("*.safetensors"))
+    check_room(
+        f"the export of {request.base.name}",
+        files * size,
+        workdir,
+        fix=f"free some space, or set FORGE_HOME to a larger disk ({workdir.parent})",
     )
 
 

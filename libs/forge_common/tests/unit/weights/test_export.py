@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from types import SimpleNamespace
 from typing import get_args
 
 import pytest
@@ -10,7 +11,10 @@ import pytest
 from forge_common.contracts.dataset import DatasetRow
 from forge_common.contracts.domain import DomainDocument, Quant
 from forge_common.contracts.exchange import Message
+from forge_common.contracts.stages import BaseModelRef, ExportRequest
+from forge_common.queue.stage import Beat
 from forge_common.testing.tiny_model import write_tiny_model
+from forge_common.weights.base_model import DiskFull
 from forge_common.weights.export import (
     DATASET_PROBES,
     GENERIC_PROMPTS,
@@ -18,6 +22,7 @@ from forge_common.weights.export import (
     ExportUnfaithful,
     Parity,
     compare,
+    export,
     judge,
     probe_prompts,
 )
@@ -109,3 +114,15 @@ def test_every_quantisation_has_a_tolerance_and_fewer_bits_never_a_tighter_one()
     assert set(TOLERANCES) == set(order)
     for finer, coarser in itertools.pairwise(order):
         assert all(a >= b for a, b in zip(TOLERANCES[finer], TOLERANCES[coarser], strict=True))
+
+
+def test_an_export_that_the_disk_has_no_room_for_is_refused_before_it_begins(tmp_path, monkeypatch):
+    base = write_tiny_model(tmp_path / "base")
+    monkeypatch.setattr("forge_common.weights.export.resolve_base", lambda *_: base)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1 << 30))
+    request = ExportRequest(domain=make_domain(), base=BaseModelRef(name="tiny"))
+
+    with pytest.raises(DiskFull, match="the export of tiny needs") as caught:
+        export(request, None, tmp_path / "work", Beat(), None)
+
+    assert "FORGE_HOME" in str(caught.value.fix)
