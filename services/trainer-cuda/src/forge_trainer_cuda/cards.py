@@ -1,74 +1,128 @@
-"""Several cards of one machine on one training: every process has the whole base, and works on its share of each batch.
+"""Several cards of one machine on one training: every process works on its share of each batch.
 
-The first process decides everything and has optimizer, checkpoints and reports. The others lend it gradients: for each
-batch they are sent the adapter's weights and which rows, and send back the sums. So resuming, early stopping and the
-budget are what they are on one card. A base that no single card holds is not trained.
+Each has the whole base, or where no card holds it a share of every block (`sharded.py`). The first process decides
+everything and has optimizer, checkpoints and reports. The others lend it sums: for each batch they are sent the adapter's
+weights and which rows, and send back losses and gradients. So resuming, early stopping and the budget are what they are
+on one card.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple, NoReturn
 
 import torch
 import torch.distributed as dist
 
+from forge_common.weights.batches import packs
 from forge_trainer_cuda.jobs import TrainJob
 from forge_trainer_cuda.memory import is_out_of_memory
 
-# The others wait while the first one judges, saves and loads.
+# The others wait while the first one saves and loads.
 PATIENCE = timedelta(hours=12)
 # To start Python and load torch.
 START = timedelta(minutes=10)
+# How a further process ends when its memory ran out in the middle of what all do together.
+OUT_OF_MEMORY = 77
+# What ends the first one then: `worker.py` goes on from the checkpoint with less at once.
+CANNOT_GO_ON = signal.SIGABRT
 
-Backward = Callable[[Sequence[int], int, int], float]
-"""Adds the gradients of rows, given by their numbers; the second is how many tokens go at once, the third the batch's targets."""
+
+class Order(NamedTuple):
+    """What all processes do next, each with its share of `rows`."""
+
+    task: str
+    rows: list[int]
+    max_tokens: int
+
+
+class Share(NamedTuple):
+    """One process's part of an order. `total` are the targets of all parts.
+
+    `passes` is how many every process has to make, with nothing in the last ones if need be, where the base is divided.
+    """
+
+    rows: list[int]
+    max_tokens: int
+    total: int
+    passes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """`work` does a share and returns its part of the mean loss. `lengths` and `targets` are its rows'."""
+
+    work: Callable[[Share], float]
+    lengths: Sequence[int]
+    targets: Sequence[int]
+    has_gradients: bool = False
+
+    def all_shares(self, order: Order, size: int) -> list[Share]:
+        parts = shares(order.rows, self.lengths, size)
+        passes = max(len(packs(part, self.lengths, order.max_tokens)) for part in parts)
+        total = sum(self.targets[row] for row in order.rows)
+        return [Share(part, order.max_tokens, total, passes) for part in parts]
+
+
+class Alone:
+    """A crew of one."""
+
+    def __init__(self, tasks: Mapping[str, Task]) -> None:
+        self._tasks = tasks
+
+    def do(self, task: str, rows: Sequence[int], max_tokens: int) -> float:
+        """The mean loss of the rows."""
+        asked = self._tasks[task]
+        (share,) = asked.all_shares(Order(task, list(rows), max_tokens), 1)
+        return asked.work(share)
 
 
 class Crew:
-    """What one process of a training knows of the others. `lengths` and `targets` are the rows'."""
+    """What one process of a training knows of the others. Where the base is divided nobody works without all others."""
 
     def __init__(
-        self,
-        weights: Sequence[torch.nn.Parameter],
-        lengths: Sequence[int],
-        targets: Sequence[int],
-        backward: Backward,
+        self, weights: Sequence[torch.nn.Parameter], tasks: Mapping[str, Task], *, is_sharded: bool
     ) -> None:
-        self._weights, self._lengths, self._targets, self._backward = weights, lengths, targets, backward
+        self._weights, self._tasks, self._is_sharded = weights, tasks, is_sharded
         self._rank, self._size = dist.get_rank(), dist.get_world_size()
 
-    def gradients(self, batch: Sequence[int], max_tokens: int) -> float:
-        """Add those of the batch; its mean loss. Raises torch.OutOfMemoryError when any process runs out."""
-        _tell((list(batch), max_tokens))
-        return self._work(batch, max_tokens)
+    def do(self, task: str, rows: Sequence[int], max_tokens: int) -> float:
+        """The mean loss of the rows. Raises torch.OutOfMemoryError when any process runs out, unless the base is divided."""
+        order = Order(task, list(rows), max_tokens)
+        _tell(order)
+        return self._work(order)
 
     def follow(self) -> None:
-        """Lend gradients until the first process says that it is over."""
+        """Do shares until the first process says that it is over."""
         while (order := _heard()) is not None:
             try:
-                self._work(*order)
+                self._work(order)
             except torch.OutOfMemoryError:
                 torch.cuda.empty_cache()
             self._forget()
 
-    def _work(self, batch: Sequence[int], max_tokens: int) -> float:
+    def _work(self, order: Order) -> float:
         self._share_weights()
+        task = self._tasks[order.task]
         loss, error = 0.0, None
         try:
-            mine = shares(batch, self._lengths, self._size)[self._rank]
-            if mine:
-                loss = self._backward(mine, max_tokens, sum(self._targets[row] for row in batch))
+            loss = task.work(task.all_shares(order, self._size)[self._rank])
         except (RuntimeError, MemoryError) as failed:
             if not is_out_of_memory(failed):
                 raise
+            if self._is_sharded:
+                # The others wait for this one's part of a block, and cannot be told to stop.
+                _end(self._rank, str(failed))
             error = str(failed)
         if error is not None:
             self._forget()
@@ -76,7 +130,8 @@ class Crew:
         dist.all_reduce(told)
         if told[1] > 0:
             raise torch.OutOfMemoryError(error or "memory ran out on another card")
-        self._sum_gradients()
+        if task.has_gradients:
+            self._sum_gradients()
         return float(told[0])
 
     def _share_weights(self) -> None:
@@ -120,13 +175,19 @@ def others(job: TrainJob) -> Iterator[None]:
     with ExitStack() as stack:
         port = _free_port()
         started = [stack.enter_context(_process(job, rank, port)) for rank in range(1, job.cards)]
+        is_over = threading.Event()
+        for process in started:
+            threading.Thread(target=_end_with, args=(process, is_over), daemon=True).start()
+        stack.callback(is_over.set)
         join(job, 0, port)
         try:
             yield
+            is_over.set()
             _tell(None)
             for process in started:
                 process.wait()
         finally:
+            is_over.set()
             dist.destroy_process_group()
 
 
@@ -162,6 +223,21 @@ def _process(job: TrainJob, rank: int, port: int) -> Iterator[subprocess.Popen[s
         process.stdin.close()
 
 
+def _end_with(process: subprocess.Popen[str], is_over: threading.Event) -> None:
+    """A lost process is waited for without end by those who compute with it: the training ends, and is taken up again."""
+    status = process.wait()
+    if not is_over.is_set():
+        print(f"a further card's process ended with status {status}", file=sys.stderr, flush=True)  # noqa: T201
+        os.kill(os.getpid(), CANNOT_GO_ON if status == OUT_OF_MEMORY else signal.SIGKILL)
+
+
+def _end(rank: int, reason: str) -> NoReturn:
+    print(f"memory ran out on card {rank}: {reason}", file=sys.stderr, flush=True)  # noqa: T201
+    if rank == 0:
+        os.kill(os.getpid(), CANNOT_GO_ON)
+    os._exit(OUT_OF_MEMORY)
+
+
 def _own_card(rank: int) -> dict[str, str]:
     """Each process sees one card, and calls it the first."""
     seen = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -169,14 +245,14 @@ def _own_card(rank: int) -> dict[str, str]:
     return {"CUDA_VISIBLE_DEVICES": cards[rank] if cards and rank < len(cards) else str(rank)}
 
 
-def _tell(order: tuple[list[int], int] | None) -> None:
+def _tell(order: Order | None) -> None:
     dist.broadcast_object_list([order], src=0, device=torch.device("cpu"))
 
 
-def _heard() -> tuple[list[int], int] | None:
+def _heard() -> Order | None:
     box: list[Any] = [None]
     dist.broadcast_object_list(box, src=0, device=torch.device("cpu"))
-    order: tuple[list[int], int] | None = box[0]
+    order: Order | None = box[0]
     return order
 
 

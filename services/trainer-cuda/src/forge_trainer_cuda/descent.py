@@ -49,7 +49,7 @@ def descend(
     optimizer = torch.optim.AdamW(
         trainable, lr=rules.learning_rate, betas=BETAS, weight_decay=rules.weight_decay, fused=True
     )
-    fingerprint = job.fingerprint()
+    fingerprint = job.fingerprint(*resume.OF_NO_MATTER)
     checkpoint = folder / "checkpoint"
     standing = resume.load(checkpoint, fingerprint)
     if standing is not None:

@@ -15,6 +15,7 @@ import torch.nn.functional as F  # noqa: N812  its customary name
 from peft import PeftModel
 
 from forge_common.contracts.stages import Progress
+from forge_common.errors import ForgeError
 from forge_common.weights.batches import packs
 from forge_common.weights.jobs import TrainOutcome
 from forge_common.weights.preferences import Pair, concluded, divided, read_pairs, rules_for
@@ -70,6 +71,19 @@ def prefer(job: TrainJob, sft: TrainOutcome, report: Reports) -> TrainOutcome:
     margins = policy.margins(held_out)
     gains = (margins - known_held_out).tolist()
     return concluded(sft, standing, best_adapter(folder), pairs=len(pairs), gains=gains, beta=dpo.beta)
+
+
+class PreferencesUndivided(ForgeError):
+    """Preferences are learned on a base that one card holds."""
+
+
+def refuse_if_divided(job: TrainJob) -> None:
+    """Before hours of SFT that DPO was to follow. Raises PreferencesUndivided."""
+    if job.sharded and job.preferences and job.rules.dpo:
+        raise PreferencesUndivided(
+            f"{job.base_name} is divided among {job.cards} cards, and preferences are learned on one alone",
+            fix="set training.dpo to null, or training.method to qlora, whose base is a quarter as large",
+        )
 
 
 def shorter_than(limit: int | None, pairs: list[Pair]) -> tuple[list[Pair], int]:

@@ -115,11 +115,17 @@ def profile(
     head_on_card: bool = True,
     embedding_on_card: bool = True,
     is_8bit: bool = False,
+    cards: int = 1,
 ) -> Profile:
-    """Of a step on `tokens` tokens at once, every linear map of a block with an adapter of `rank`, all blocks recomputed."""
+    """Of a step on `tokens` tokens at once, every linear map of a block with an adapter of `rank`, all blocks recomputed.
+
+    With `cards` the blocks' weights are divided among so many; embedding, head and adapter are not.
+    """
     table = shape.vocabulary * shape.width * BF16
     tables = 1 if shape.is_tied else head_on_card + embedding_on_card
     weights = int(shape.layers * shape.block_weights * (NF4 if method == "qlora" else BF16))
+    if cards > 1:
+        weights = weights // cards + gathered(shape)
     lora = shape.layers * sum(rank * (rows + columns) for rows, columns in shape.maps)
     states = (2 * 1.02 if is_8bit else 2 * F32) * lora
     # The residual stream in bf16 at every block's beginning.
@@ -142,6 +148,11 @@ def profile(
         overhead=int(FRAGMENTATION * held),
         kept=kept,
     )
+
+
+def gathered(shape: Shape) -> int:
+    """Whole weights of the block that is computed, and of the next one, which are on their way."""
+    return 2 * shape.block_weights * BF16
 
 
 def _kept(shape: Shape, rank: int, tokens: int) -> int:
@@ -167,23 +178,30 @@ class Choice:
 
 
 def choose(
-    shape: Shape, method: Method, rank: int, budget: int, *, tokens: int = MOST_TOKENS
+    shape: Shape, method: Method, rank: int, budget: int, *, tokens: int = MOST_TOKENS, cards: int = 1
 ) -> Choice | None:
     """The most tokens at once that `budget` bytes hold, halving from `tokens`; None when not even FEWEST_TOKENS fit.
 
     Where fewer than 4,096 would fit, the embedding leaves the card: rows are looked up in the CPU's memory, and a few
-    megabytes a step cross the bus. Tied to the head it has to stay.
+    megabytes a step cross the bus. Tied to the head it has to stay, and where the base is divided among `cards`.
     """
     for embedding_on_card, least in ((True, 4096), (False, FEWEST_TOKENS), (True, FEWEST_TOKENS)):
-        if shape.is_tied and not embedding_on_card:
+        if not embedding_on_card and (shape.is_tied or cards > 1):
             continue
         at_once = tokens
         while at_once >= least:
-            found = profile(shape, method, rank, at_once, embedding_on_card=embedding_on_card)
+            found = profile(shape, method, rank, at_once, embedding_on_card=embedding_on_card, cards=cards)
             if found.total <= budget:
                 return Choice(at_once, embedding_on_card, found)
             at_once //= 2
     return None
+
+
+def is_divided(shape: Shape, method: Method, rank: int, budget: int, cards: int) -> bool:
+    """Whether no card of `budget` bytes holds the base, and so many together do. NF4 is not divided: `sharded.py`."""
+    if cards == 1 or method == "qlora" or choose(shape, method, rank, budget) is not None:
+        return False
+    return choose(shape, method, rank, budget, cards=cards) is not None
 
 
 def tokens_that_fit(shape: Shape, method: Method, rank: int, free: int) -> int:
@@ -224,11 +242,14 @@ def main() -> None:
     parser.add_argument("base", type=Path, help="a model's folder, or its config.json")
     parser.add_argument("--method", choices=("lora", "qlora"), default="qlora")
     parser.add_argument("--rank", type=int, default=16)
-    parser.add_argument("--gib", type=float, default=7.5, help="what the allocator may take")
+    parser.add_argument("--gib", type=float, default=7.5, help="what the allocator may take, of each card")
+    parser.add_argument("--cards", type=int, default=1, help="divide the base's blocks among so many (lora)")
     options = parser.parse_args()
     path = options.base / "config.json" if options.base.is_dir() else options.base
     shape = Shape.of(json.loads(path.read_text(encoding="utf-8")))
-    choice = choose(shape, options.method, options.rank, int(options.gib * GIB))
+    if options.cards > 1 and options.method == "qlora":
+        raise SystemExit("qlora is not divided: every card holds the whole base in 4 bits")
+    choice = choose(shape, options.method, options.rank, int(options.gib * GIB), cards=options.cards)
     if choice is None:
         raise SystemExit(f"does not fit into {options.gib} GiB: take a smaller base model")
     print(table(choice))  # noqa: T201  what the command is for

@@ -12,11 +12,15 @@ DeviceKind = Literal["cuda", "cpu"]
 
 
 class TrainJob(jobs.TrainJob):
-    """`cards` of this machine work on it together; on the CPU as many processes."""
+    """`cards` of this machine work on it together; on the CPU as many processes.
+
+    `sharded` divides the base among them; None where arithmetic is to say whether one card holds it.
+    """
 
     device: DeviceKind
     cards: int = 1
     compiled: bool = False
+    sharded: bool | None = None
 
 
 class GreedyJob(jobs.GreedyJob):

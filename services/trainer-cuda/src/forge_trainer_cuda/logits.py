@@ -15,6 +15,9 @@ AT_ONCE = 2**25
 
 def cross_entropy(hidden: torch.Tensor, head: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Summed over (N, width), in nats. Fused: forward and backward hold the logits of one piece at a time."""
+    if not len(labels):
+        # Zero, and yet something to go back from: a pass that takes part for the others' sake.
+        return hidden.float().sum()
     pieces = _pieces(hidden, head, labels)
     # Where one piece is all, torch's plain way is cheaper.
     fused = torch.nn.LinearCrossEntropyOptions(batch_chunk_size=len(pieces[0][1]), chunking_method=None)

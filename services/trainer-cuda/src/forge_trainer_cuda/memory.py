@@ -14,7 +14,7 @@ import torch
 from forge_common.weights import room
 from forge_common.weights.checkpoint import model_config
 from forge_common.weights.room import OutOfMemory
-from forge_trainer_cuda.footprint import Method, Shape, choose, tokens_that_fit
+from forge_trainer_cuda.footprint import Method, Shape, choose, gathered, is_divided, tokens_that_fit
 from forge_trainer_cuda.jobs import TrainJob
 
 T = TypeVar("T")
@@ -87,8 +87,16 @@ def tokens_at_once(job: TrainJob) -> int:
     if job.device != "cuda":
         return job.max_tokens_at_once
     shape, method = _shape_and_method(job)
-    free = budget_bytes() - torch.cuda.memory_allocated()
+    free = budget_bytes() - torch.cuda.memory_allocated() - (gathered(shape) if job.sharded else 0)
     return min(job.max_tokens_at_once, tokens_that_fit(shape, method, job.rules.rank, free))
+
+
+def must_divide(job: TrainJob) -> bool:
+    """Whether the base goes onto the cards in shares. By the first card's whole memory: they are taken for alike."""
+    if job.sharded is not None or job.device != "cuda" or job.rules.method != "lora":
+        return bool(job.sharded)
+    shape, method = _shape_and_method(job)
+    return is_divided(shape, method, job.rules.rank, _limit_bytes(), job.cards)
 
 
 def longest_pair(job: TrainJob) -> int | None:

@@ -24,17 +24,21 @@ from forge_common.weights.checkpoint import Checkpoint, model_config
 from forge_common.weights.targets import targets_of
 from forge_trainer_cuda import memory, packed
 from forge_trainer_cuda.footprint import Shape, choose
+from forge_trainer_cuda.sharded import load_sharded
 
 _PREFIX = "base_model.model."
 
 
-def load_trainable(base: Path, rules: TrainingRules, device: str) -> PeftModel:
-    """The frozen base with a fresh LoRA whose initial weights `rules.seed` fixes."""
+def load_trainable(base: Path, rules: TrainingRules, device: str, *, sharded: bool = False) -> PeftModel:
+    """The frozen base, or this process's shares of it, with a fresh LoRA whose initial weights `rules.seed` fixes."""
     # bf16 is 13 times slower than f32 on CPUs without its instructions.
     dtype = torch.bfloat16 if device == "cuda" else torch.float32
     packed.register()
     quantization = _nf4(dtype) if rules.method == "qlora" else None
-    model = _load(base, dtype, device, quantization, packed.ATTENTION)
+    if sharded:
+        model = load_sharded(base, dtype, device, packed.ATTENTION)
+    else:
+        model = _load(base, dtype, device, quantization, packed.ATTENTION)
     model.config.use_cache = False
     _keep_as_loaded(model)
     if device == "cuda" and _embedding_must_leave(base, rules):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -18,12 +19,20 @@ from forge_common.weights.jobs import TrainOutcome
 from forge_common.weights.rows import TokenRow, training_rows
 from forge_common.weights.tokenizer import ChatTokenizer
 from forge_common.weights.training import Framework, Reports
-from forge_trainer_cuda.cards import Crew, others
+from forge_trainer_cuda.cards import Alone, Crew, Share, Task, others
 from forge_trainer_cuda.descent import best_adapter, descend, peak_memory_bytes
-from forge_trainer_cuda.dpo import prefer
+from forge_trainer_cuda.dpo import prefer, refuse_if_divided
 from forge_trainer_cuda.jobs import TrainJob
 from forge_trainer_cuda.logits import cross_entropy, log_probabilities
-from forge_trainer_cuda.memory import Room, is_out_of_memory, limit_memory, load, release, tokens_at_once
+from forge_trainer_cuda.memory import (
+    Room,
+    is_out_of_memory,
+    limit_memory,
+    load,
+    must_divide,
+    release,
+    tokens_at_once,
+)
 from forge_trainer_cuda.model import go_on_from, load_trainable
 from forge_trainer_cuda.packed import hidden_states
 from forge_trainer_cuda.recompute import Recompute
@@ -31,6 +40,8 @@ from forge_trainer_cuda.recompute import Recompute
 
 def train(job: TrainJob, report: Reports) -> TrainOutcome:
     limit_memory(job.rules.max_memory_gb, job.device)
+    job = job.model_copy(update={"sharded": must_divide(job)})
+    refuse_if_divided(job)
     return training.train(job, report, Framework(job.device, fine_tune, prefer, is_out_of_memory, release))
 
 
@@ -46,25 +57,24 @@ def settle_arithmetic(device: str) -> None:
 def fine_tune(job: TrainJob, report: Reports) -> TrainOutcome:
     """Supervised, on what the assistant wrote. Raises RowsTooLong."""
     encoded, valid = training_rows(job, ChatTokenizer(Path(job.base)))
-    learner = Learner(job, encoded.rows)
-    if job.parent is not None:
-        go_on_from(learner.model, Path(job.parent), job.rules)
-    room = Room(learner.tokens_at_once, lambda message: report.progress(Progress(message=message)))
-    lengths = learner.lengths
-
     with ExitStack() as stack:
         if job.cards > 1:
             stack.enter_context(others(job))
-        gradients = learner.crew().gradients if job.cards > 1 else learner.gradients
+        learner = Learner(job, encoded.rows, valid)
+        if job.parent is not None:
+            go_on_from(learner.model, Path(job.parent), job.rules)
+        room = Room(learner.tokens_at_once, lambda message: report.progress(Progress(message=message)))
         standing = descend(
             learner.model,
             job,
             job.rules,
-            lengths,
+            learner.lengths,
             gradients=lambda batch: room.fit(
-                max(lengths[row] for row in batch), partial(gradients, batch), learner.forget
+                max(learner.lengths[row] for row in batch), partial(learner.gradients, batch), learner.forget
             ),
-            judge=lambda: evaluate(learner.model, valid, room, job.device),
+            judge=(lambda: room.fit(learner.longest_valid, learner.judge, lambda: None))
+            if valid
+            else lambda: None,
             folder=Path(job.workdir),
             report=report,
         )
@@ -75,41 +85,72 @@ def fine_tune(job: TrainJob, report: Reports) -> TrainOutcome:
 
 def lend(job: TrainJob) -> None:
     """What the processes of further cards do."""
-    encoded, _ = training_rows(job, ChatTokenizer(Path(job.base)))
-    Learner(job, encoded.rows).crew().follow()
+    encoded, valid = training_rows(job, ChatTokenizer(Path(job.base)))
+    crew = Learner(job, encoded.rows, valid).crew
+    assert isinstance(crew, Crew)
+    crew.follow()
 
 
 class Learner:
-    """The model and the rows that it learns from, in one process. Rows go by their numbers."""
+    """The model, what it learns from and what judges it, in one process. Rows go by their numbers."""
 
-    def __init__(self, job: TrainJob, rows: Sequence[TokenRow]) -> None:
+    def __init__(self, job: TrainJob, rows: Sequence[TokenRow], valid: Sequence[TokenRow] = ()) -> None:
         settle_arithmetic(job.device)
-        self.rows = rows
+        self._rows, self._valid = rows, valid
         self.lengths = [len(row.tokens) for row in rows]
-        self.targets = [row.targets for row in rows]
-        self.model = load(lambda: load_trainable(Path(job.base), job.rules, job.device), job.base_name)
+        self.model = load(
+            lambda: load_trainable(Path(job.base), job.rules, job.device, sharded=bool(job.sharded)),
+            job.base_name,
+        )
         self.tokens_at_once = tokens_at_once(job)
         self._recompute = Recompute(self.model, job.device)
-        if job.compiled and job.device == "cuda" and job.rules.method != "qlora":
+        if job.compiled and job.device == "cuda" and job.rules.method != "qlora" and not job.sharded:
             self._recompute.compile_blocks()
-        self._device = job.device
+        self._device, self._sharded = job.device, bool(job.sharded)
+        tasks = {
+            "learn": Task(self.backward, self.lengths, [row.targets for row in rows], has_gradients=True),
+            "judge": Task(self.losses, [len(row.tokens) for row in valid], [row.targets for row in valid]),
+        }
+        weights = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        self.crew = Crew(weights, tasks, is_sharded=self._sharded) if job.cards > 1 else Alone(tasks)
 
     def gradients(self, batch: Sequence[int], max_tokens: int) -> float:
         """Add the batch's gradients; the mean loss per target."""
-        return self.backward(batch, max_tokens, sum(self.targets[row] for row in batch))
+        return self.crew.do("learn", batch, max_tokens)
 
-    def backward(self, rows: Sequence[int], max_tokens: int, total: int) -> float:
-        """Add the gradients of `rows`, some at a time, of a batch of `total` targets; their share of its mean loss."""
+    def judge(self, max_tokens: int) -> float:
+        """The mean loss per target of all rows that judge."""
+        return self.crew.do("judge", range(len(self._valid)), max_tokens)
+
+    def backward(self, share: Share) -> float:
+        """Add the gradients of the share's rows, some at a time; their part of the mean loss."""
         loss = torch.zeros((), device=self._device)
-        for pack_of in packs(rows, self.lengths, max_tokens):
-            with self._recompute.watching(sum(self.lengths[row] for row in pack_of), max_tokens):
+        for pack_of in self._packs(share, self._rows):
+            with self._recompute.watching(sum(len(row.tokens) for row in pack_of), share.max_tokens):
                 # Every target weighs the same, however the batch is cut.
-                chosen = [self.rows[row] for row in pack_of]
-                share = target_loss(self.model, chosen, self._device) / total
-                share.backward()
-            loss += share.detach()
+                part = target_loss(self.model, pack_of, self._device) / share.total
+                part.backward()
+            loss += part.detach()
         # The step's only wait for the card.
         return float(loss)
+
+    def losses(self, share: Share) -> float:
+        """As `backward`, without gradients, and exact."""
+        self.model.eval()
+        with torch.no_grad():
+            found = [exact_loss(self.model, each, self._device) for each in self._packs(share, self._valid)]
+        self.model.train()
+        return math.fsum(torch.stack(found).tolist()) / share.total if found else 0.0
+
+    def _packs(self, share: Share, rows: Sequence[TokenRow]) -> Iterator[list[TokenRow]]:
+        cut = packs(share.rows, [len(row.tokens) for row in rows], share.max_tokens)
+        for pack_of in cut:
+            yield [rows[row] for row in pack_of]
+        if self._sharded:
+            # Every process takes part in every pass, or the others wait for its share of the blocks for ever.
+            shortest = min(rows, key=lambda row: len(row.tokens))
+            nothing = replace(shortest, loss_mask=(False,) * len(shortest.tokens))
+            yield from ([nothing] for _ in range(share.passes - len(cut)))
 
     def forget(self) -> None:
         """What a pass left that ran out of memory."""
@@ -117,12 +158,12 @@ class Learner:
         self._recompute.all_again()
 
     @property
+    def longest_valid(self) -> int:
+        return max(len(row.tokens) for row in self._valid)
+
+    @property
     def blocks_that_keep(self) -> int:
         return self._recompute.kept
-
-    def crew(self) -> Crew:
-        weights = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-        return Crew(weights, self.lengths, self.targets, self.backward)
 
 
 def target_loss(model: PeftModel, rows: Sequence[TokenRow], device: str) -> torch.Tensor:
@@ -140,20 +181,14 @@ def exact_loss(model: PeftModel, rows: Sequence[TokenRow], device: str) -> torch
 
 
 def evaluate(model: PeftModel, rows: Sequence[TokenRow], room: Room, device: str) -> float | None:
-    """Mean loss per target token; None without rows."""
+    """Mean loss per target token, of a model in no training; None without rows."""
     if not rows:
         return None
     lengths = [len(row.tokens) for row in rows]
 
     def work(max_tokens: int) -> float:
-        losses = (
-            exact_loss(model, [rows[index] for index in pack_of], device)
-            for pack_of in packs(range(len(rows)), lengths, max_tokens)
-        )
-        return math.fsum(torch.stack(list(losses)).tolist())
+        with torch.no_grad():
+            cut = packs(range(len(rows)), lengths, max_tokens)
+            return math.fsum(float(exact_loss(model, [rows[i] for i in pack], device)) for pack in cut)
 
-    model.eval()
-    with torch.no_grad():
-        total = room.fit(max(lengths), work, lambda: None)
-    model.train()
-    return total / sum(row.targets for row in rows)
+    return room.fit(max(lengths), work, lambda: None) / sum(row.targets for row in rows)

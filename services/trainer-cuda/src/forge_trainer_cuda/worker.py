@@ -2,20 +2,57 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from dataclasses import dataclass
 from functools import partial
 
+from pydantic import JsonValue
+
+from forge_common.contracts.base import Contract
+from forge_common.contracts.stages import Progress
 from forge_common.contracts.tasks import TRAIN_CPU, TRAIN_CUDA
 from forge_common.errors import ForgeError
-from forge_common.logging import configure
+from forge_common.logging import configure, get_logger
+from forge_common.queue.child import ChildDied
+from forge_common.queue.stage import Beat
+from forge_common.weights.jobs import TrainJob
+from forge_common.weights.room import shorter
 from forge_common.weights.stages import Bench, Child, artifact_client
 from forge_common.weights.worker import serve
 from forge_trainer_cuda.footprint import MOST_TOKENS
 from forge_trainer_cuda.hardware import Device, choose, torch_cuda, used_bytes
 from forge_trainer_cuda.settings import Settings
 
+log = get_logger()
+
 CHILD = "forge_trainer_cuda.child"
 LIBRARIES = ("torch", "transformers", "peft", "accelerate", "bitsandbytes")
+
+
+@dataclass(frozen=True, slots=True)
+class CardsChild(Child):
+    """A training that ran out of memory with its base divided among cards goes on from its checkpoint with half at once."""
+
+    def run(self, job: Contract, beat: Beat) -> dict[str, JsonValue]:
+        """Raises OutOfMemory, and as `run_child` does."""
+        while True:
+            try:
+                return Child.run(self, job, beat)
+            except ChildDied as death:
+                if not isinstance(job, TrainJob) or death.signal != signal.SIGABRT:
+                    raise
+                job = with_half(job)
+            message = f"memory ran out on a card: going on with {job.max_tokens_at_once} tokens at once"
+            log.warning("child.crashed", detail=message)
+            beat.progress(Progress(message=message))
+
+
+def with_half(job: TrainJob) -> TrainJob:
+    """Of the tokens at once, and rows that are no longer than that. Raises OutOfMemory."""
+    half = shorter(job.max_tokens_at_once, job.max_tokens_at_once)
+    rules = job.rules.model_copy(update={"max_seq_length": min(half, job.rules.max_seq_length)})
+    return job.model_copy(update={"max_tokens_at_once": half, "rules": rules})
 
 
 def main() -> None:
@@ -39,9 +76,10 @@ def make_bench(settings: Settings, device: Device) -> Bench:
         device=device.label,
         memory_bytes=device.memory_bytes,
         libraries=LIBRARIES,
-        child=Child(CHILD, settings.workdir, facts, settings.child_environment()),
+        child=CardsChild(CHILD, settings.workdir, facts, settings.child_environment()),
         kind=device.kind,
         used=partial(used_bytes, device),
+        cards=settings.cards if device.kind == "cuda" else 1,
         artifacts=artifact_client(settings),
         about=_about(settings, device),
     )

@@ -117,11 +117,13 @@ def shape_of(config: Mapping[str, Any]) -> Shape | None:
         return None
 
 
-def training_need(shape: Shape, rules: TrainingRules, kind: Kind, *, tokens: int | None = None) -> Need:
-    """With so many tokens in one pass; else with the fewest that a training goes down to."""
+def training_need(
+    shape: Shape, rules: TrainingRules, kind: Kind, *, tokens: int | None = None, cards: int = 1
+) -> Need:
+    """On each of `cards`, with so many tokens in one pass; else with the fewest that a training goes down to."""
     tokens = fewest_tokens(rules) if tokens is None else tokens
     return Need(
-        weights=_weight_bytes(shape, rules, kind),
+        weights=_weight_bytes(shape, rules, kind, cards),
         adapter=adapter_weights(shape, rules) * ADAPTER_BYTES,
         activations=_activation_bytes(shape, rules, kind, tokens),
         context=CONTEXT_BYTES[kind],
@@ -138,12 +140,15 @@ def adapter_weights(shape: Shape, rules: TrainingRules) -> int:
     return layers * rules.rank * sum(sum(shape.maps[name]) for name in targets if name in shape.maps)
 
 
-def check_memory(name: str, shape: Shape, rules: TrainingRules, kind: Kind, *, free: int, total: int) -> None:
+def check_memory(
+    name: str, shape: Shape, rules: TrainingRules, kind: Kind, *, free: int, total: int, cards: int = 1
+) -> None:
     """Raises NotEnoughMemory with the arithmetic, and with what would fit."""
-    need = training_need(shape, rules, kind)
+    need = training_need(shape, rules, kind, cards=cards)
     if need.total <= free:
         return
     where = {"cuda": "the card", "cpu": "this machine", "mlx": "Metal"}[kind]
+    where = f"each of {cards} cards" if cards > 1 else where
     raise NotEnoughMemory(
         f"{name} by {rules.method} needs {gib(need.total)} at least ({need}); "
         f"{where} has {gib(free)} free of {gib(total)}",
@@ -181,8 +186,12 @@ def gib(size: int) -> str:
     return f"{size / 2**30:.1f} GiB"
 
 
-def _weight_bytes(shape: Shape, rules: TrainingRules, kind: Kind) -> int:
+def _weight_bytes(shape: Shape, rules: TrainingRules, kind: Kind, cards: int) -> int:
     word = WORD_BYTES[kind]
+    if rules.method == "lora" and cards > 1:
+        # A share of the blocks, whole the one that is computed and the one that comes next.
+        blocks = shape.block_weights // cards + 2 * shape.block_weights // shape.layers
+        return (blocks + shape.embedding_weights) * word
     if rules.method != "qlora":
         return shape.weights * word
     four_bit = FOUR_BIT_BYTES[kind]

@@ -77,6 +77,8 @@ class Bench:
     child: Child
     artifacts: ArtifactClient
     kind: Kind = "cpu"
+    cards: int = 1
+    """Alike, and each with `memory_bytes`: a base that one of them cannot hold is divided among all."""
     used: Callable[[], int | None] = lambda: None
     """How much of `memory_bytes` is in use just now, by whomever; None where nobody can say."""
     about: Mapping[str, str] = field(default_factory=dict)
@@ -198,13 +200,16 @@ def check_fits(base: BaseModelRef, rules: TrainingRules, bench: Bench, beat: Bea
         return min(bench.memory_bytes - (bench.used() or 0), total)
 
     # A training of the usual pace, but no more than the run's budget allows.
-    comfortable = training_need(shape, rules, bench.kind, tokens=bench.settings.max_tokens_at_once).total
+    cards = 1 if training_need(shape, rules, bench.kind).total <= total else bench.cards
+    comfortable = training_need(
+        shape, rules, bench.kind, tokens=bench.settings.max_tokens_at_once, cards=cards
+    ).total
     share_memory(
         bench.settings.engine_url,
         lambda: free() >= min(comfortable, total),
         lambda message: beat.progress(Progress(message=message)),
     )
-    check_memory(base.name, shape, rules, bench.kind, free=free(), total=total)
+    check_memory(base.name, shape, rules, bench.kind, free=free(), total=total, cards=cards)
 
 
 def _parent(adapter: Sha256 | None, folder: Path, artifacts: ArtifactClient) -> str | None:
