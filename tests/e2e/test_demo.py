@@ -191,6 +191,10 @@ def test_a_version_is_exported_as_a_folder_that_others_can_load(shown, tmp_path)
     kept = [name for name in base.names() if np.allclose(merged.tensor(name), base.tensor(name), atol=1e-6)]
     assert set(base.names()) - set(kept) == set(changed)
     assert {"README.md", "LICENSE", "tokenizer.json", "engie-nano-v1-q4_k_m.gguf"} <= set(made["files"])
+    assert (
+        "written anew from the same weights: llama.cpp gave the trained weights' greedy answer"
+        in made["fidelity"]
+    )
     (file,) = gguf.glob("*.gguf")
     (answer,) = verify.greedy(file, [[{"role": "user", "content": ASKED}]])
     assert "def calc_stage(values)" in answer.text

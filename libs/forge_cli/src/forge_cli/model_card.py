@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
 from pydantic import JsonValue
 
 from forge_common.contracts.dataset import DatasetManifest
 from forge_common.contracts.runs import Provenance, RunView
 from forge_common.contracts.scorecard import Figure, GroupScore, Scorecard
-from forge_common.contracts.stages import ExportResult, StageKind, TrainResult
+from forge_common.contracts.stages import ExportResult, ParityProbe, StageKind, TrainResult
 
 
 class Shape(StrEnum):
@@ -20,15 +21,29 @@ class Shape(StrEnum):
     GGUF = "gguf"
 
 
+class Comparison(Protocol):
+    """`weights.export.Parity`, whose module takes a second to load."""
+
+    @property
+    def equal(self) -> int: ...
+
+    @property
+    def asked(self) -> int: ...
+
+
 @dataclass(frozen=True)
 class Facts:
-    """`file` is the GGUF's name, `is_verified` whether it is the very file that was compared with the trained weights."""
+    """`file` is the GGUF's name, `is_verified` whether it is the very file that was compared with the trained weights.
+
+    `anew` is what the comparison of a file written anew found; None where it could not be made.
+    """
 
     provenance: Provenance
     shape: Shape
     licence: str | None
     file: str | None = None
     is_verified: bool = False
+    anew: Comparison | None = None
     run: RunView | None = None
     dataset: DatasetManifest | None = None
     scorecard: Scorecard | None = None
@@ -36,6 +51,12 @@ class Facts:
     @property
     def name(self) -> str:
         return f"{self.provenance.document.model_prefix}-v{self.provenance.version.number}"
+
+    @property
+    def probes(self) -> tuple[ParityProbe, ...]:
+        """The trained weights' answers; none where the dataset that they quote was erased."""
+        exported = self.result(StageKind.EXPORT)
+        return ExportResult.model_validate(exported).probes if exported else ()
 
     def result(self, kind: StageKind) -> dict[str, JsonValue] | None:
         stages = self.run.stages if self.run else ()
@@ -197,22 +218,35 @@ def _scores(facts: Facts) -> str:
 
 
 def _fidelity(facts: Facts) -> str:
+    return f"## Fidelity\n\n{fidelity(facts)}"
+
+
+def fidelity(facts: Facts) -> str:
+    """What is known of how the file answers, beside the trained weights."""
     found = facts.result(StageKind.EXPORT)
     if found is None:
-        return "## Fidelity\n\nNo export of this version is on record."
+        return "No export of this version is on record, and nothing was compared."
     result = ExportResult.model_validate(found)
     quant = f" as {result.quant}" if result.quant else ""
-    said = (
-        f"Exported{quant}, llama.cpp gave the trained weights' greedy answer, token for token, to {result.verified} of "
-        f"{result.compared} questions."
+    said = f"Exported{quant}, {_answered(result.verified, result.compared)}."
+    if facts.shape is not Shape.GGUF:
+        return said
+    if facts.is_verified:
+        return f"{said} The file here is that one."
+    if facts.anew is not None:
+        return f"{said} The file here was written anew from the same weights: {_answered(facts.anew.equal, facts.anew.asked)}."
+    why = (
+        "the engine's library is not installed where it was written"
+        if facts.probes
+        else "the questions were erased"
     )
-    if facts.shape is Shape.GGUF:
-        said += (
-            " The file here is that one."
-            if facts.is_verified
-            else " The file here was written anew from the same weights and was not compared."
-        )
-    return f"## Fidelity\n\n{said}"
+    return f"{said} The file here was written anew from the same weights and was not compared: {why}."
+
+
+def _answered(equal: int, asked: int) -> str:
+    return (
+        f"llama.cpp gave the trained weights' greedy answer, token for token, to {equal} of {asked} questions"
+    )
 
 
 def _versions(facts: Facts) -> str:

@@ -22,6 +22,7 @@ from forge_common.contracts.runs import (
 )
 from forge_common.contracts.scorecard import Figure, GroupScore, Scorecard, Verdict
 from forge_common.contracts.stages import BaseModelRef, ExportResult, StageKind, TrainResult
+from forge_common.weights.export import Parity
 
 NOW = datetime(2026, 8, 1, 12, tzinfo=UTC)
 
@@ -184,12 +185,16 @@ def test_what_is_not_known_is_said_to_be_unknown(facts):
 
 
 @pytest.mark.parametrize(
-    ("is_verified", "said"), [(True, "is that one"), (False, "written anew from the same weights")]
+    ("found", "said"),
+    [
+        ({"is_verified": True}, "is that one"),
+        ({"anew": Parity(14, 16, 40, 48)}, "written anew from the same weights: llama.cpp gave the trained"),
+        ({"anew": Parity(14, 16, 40, 48)}, "to 14 of 16 questions."),
+        ({}, "was not compared: the questions were erased"),
+    ],
 )
-def test_a_gguf_says_whether_it_is_the_file_that_was_compared(facts, is_verified, said):
-    card = render(
-        replace(facts, shape=Shape.GGUF, file="engie-coder-v3-q4_k_m.gguf", is_verified=is_verified)
-    )
+def test_a_gguf_says_how_the_very_file_was_compared(facts, found, said):
+    card = render(replace(facts, shape=Shape.GGUF, file="engie-coder-v3-q4_k_m.gguf", **found))
 
     assert said in card
     assert "FROM ./engie-coder-v3-q4_k_m.gguf" in card

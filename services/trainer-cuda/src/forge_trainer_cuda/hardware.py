@@ -19,10 +19,18 @@ from forge_common.logging import get_logger
 log = get_logger()
 
 QUERY = ("name", "memory.total", "memory.used", "driver_version", "compute_cap")
-# By the major version of the CUDA that torch was built with: the oldest driver that runs it, and the oldest cards that it
-# has kernels for.
+# The oldest driver that runs a program built for a major version of CUDA, whatever its minor version:
+# docs.nvidia.com/deploy/cuda-compatibility/minor-version-compatibility.html, table 1.
 OLDEST_DRIVER = {11: 450, 12: 525, 13: 580}
-OLDEST_CARD = {11: (3, 7), 12: (5, 0), 13: (7, 5)}
+# The oldest and the newest card (None: those to come as well) that torch's wheels have kernels for, by the CUDA they are
+# built with: github.com/pytorch/pytorch RELEASE.md, "PyTorch CUDA Support Matrix", as of 2.12 (pull request 182849); 12.8,
+# which 2.12 no longer has, as of 2.11 (pull request 175253). 2.14 is the last release with 12.6 (issue 190385).
+KERNELS: dict[str, tuple[tuple[int, int], tuple[int, int] | None]] = {
+    "12.6": ((5, 0), (9, 0)),
+    "12.8": ((7, 5), None),
+    "13.0": ((7, 5), None),
+    "13.2": ((7, 5), None),
+}
 
 
 class NoCudaDevice(ForgeError):
@@ -35,6 +43,10 @@ class DriverTooOld(ForgeError):
 
 class CardTooOld(ForgeError):
     """The torch that is installed has no kernels for this card."""
+
+
+class CardTooNew(ForgeError):
+    """The torch that is installed was built before this card."""
 
 
 class TorchWithoutCuda(ForgeError):
@@ -64,7 +76,7 @@ class Smi:
 
 
 def choose(wanted: Literal["auto", "cuda", "cpu"]) -> Device:
-    """Raises NoCudaDevice, and DriverTooOld, CardTooOld, TorchWithoutCuda for a card that was asked for."""
+    """Raises NoCudaDevice, and DriverTooOld, CardTooOld, CardTooNew, TorchWithoutCuda for a card that was asked for."""
     found = None if wanted == "cpu" else read_card()
     if isinstance(found, Smi):
         device = Device("cuda", found.name, found.total, found.driver, found.capability)
@@ -127,7 +139,7 @@ def torch_cuda() -> str | None:
 
 
 def check_torch(device: Device, cuda: str | None) -> None:
-    """Raises TorchWithoutCuda, DriverTooOld, CardTooOld. What is not known is not held against anybody."""
+    """Raises TorchWithoutCuda, DriverTooOld, CardTooOld, CardTooNew. What is not known is not held against anybody."""
     if cuda is None:
         raise TorchWithoutCuda(
             "there is a card, but the installed torch is the CPU build",
@@ -140,12 +152,19 @@ def check_torch(device: Device, cuda: str | None) -> None:
             f"the driver is {device.driver}; torch built for CUDA {cuda} needs {oldest} or newer",
             fix=f"install NVIDIA's driver {oldest} or newer, or let `deploy/worker.sh cuda` choose an older CUDA build",
         )
-    least = OLDEST_CARD.get(major)
-    if device.capability and least and device.capability < least:
+    oldest_card, newest_card = KERNELS.get(cuda, (None, None))
+    if device.capability and oldest_card and device.capability < oldest_card:
         raise CardTooOld(
             f"{device.label} has compute capability {_dotted(device.capability)}; "
-            f"torch built for CUDA {cuda} needs {_dotted(least)}",
+            f"torch built for CUDA {cuda} needs {_dotted(oldest_card)}",
             fix="FORGE_TORCH=cu126 deploy/worker.sh cuda takes a build that knows cards from 5.0 on",
+        )
+    # A card runs the kernels of its own generation, whatever their minor version.
+    if device.capability and newest_card and device.capability[0] > newest_card[0]:
+        raise CardTooNew(
+            f"{device.label} has compute capability {_dotted(device.capability)}; "
+            f"torch built for CUDA {cuda} ends at {_dotted(newest_card)}",
+            fix="FORGE_TORCH=cu130 deploy/worker.sh cuda takes a build that knows it (driver 580 or newer)",
         )
 
 

@@ -65,8 +65,10 @@ class BesideTheCard(torch.nn.Module):  # type: ignore[misc]
 
 def load_for_reading(base: Path, device: str) -> Any:
     """The base at full precision, for reference answers; at half of it where f32 does not fit."""
-    dtype = torch.float32 if _f32_fits(base, device) else torch.bfloat16
-    return _load(base, dtype, device, None).eval()
+    dtype = torch.float32 if _fits(base, device, 4) else torch.bfloat16
+    # What one card does not hold lies on all of them, and beside them.
+    where = device if device == "cpu" or _fits(base, device, dtype.itemsize) else "auto"
+    return _load(base, dtype, where, None).eval()
 
 
 def trained(model: PeftModel, rules: TrainingRules) -> Adapter:
@@ -154,7 +156,11 @@ def _embedding_must_leave(base: Path, rules: TrainingRules) -> bool:
     return not shape.is_tied and (choice is None or not choice.embedding_on_card)
 
 
-def _f32_fits(base: Path, device: str) -> bool:
-    numbers = sum(stored.row_length * stored.shape[0] for stored in Checkpoint(base).stored.values())
+def _numbers(base: Path) -> int:
+    return sum(stored.row_length * stored.shape[0] for stored in Checkpoint(base).stored.values())
+
+
+def _fits(base: Path, device: str, word: int) -> bool:
+    """With `word` bytes a number."""
     free = torch.cuda.mem_get_info()[0] if device == "cuda" else psutil.virtual_memory().available
-    return numbers * 4 * 1.2 < free
+    return _numbers(base) * word * 1.2 < free

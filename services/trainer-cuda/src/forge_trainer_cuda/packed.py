@@ -1,6 +1,6 @@
 """Rows back to back in one sequence, so that linear layers see no padding; attention keeps every row to itself.
 
-On a card attention is torch's variable-length kernel; elsewhere the rows are laid side by side for it alone.
+On a card from Ampere on attention is torch's variable-length kernel; elsewhere the rows are laid side by side for it alone.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from transformers import AttentionInterface, AttentionMaskInterface
 from forge_common.weights.rows import TokenRow
 
 ATTENTION = "forge_packed"
+# What torch's variable-length kernel, which is FlashAttention's, needs at least: Ampere.
+FLASH = (8, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ def attend(
     """The attention of transformers' models: query (1, H, N, D), key and value (1, H_kv, N, D) → (1, N, H, D)."""
     del module, attention_mask, dropout  # bounds say all that a mask would; adapters train without dropout
     rows = [tensor[0].transpose(0, 1) for tensor in (query, key, value)]  # (N, H, D)
-    if query.is_cuda:
+    if query.is_cuda and torch.cuda.get_device_capability(query.device) >= FLASH:
         from torch.nn.attention.varlen import varlen_attn
 
         out = varlen_attn(

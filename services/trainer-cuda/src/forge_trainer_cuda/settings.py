@@ -18,7 +18,7 @@ class Settings(TrainerSettings):
     name: str = Field(default_factory=lambda: f"trainer-cuda-{socket.gethostname().split('.')[0]}")
     # `auto` takes a card when there is one, else the CPU.
     device: Literal["auto", "cuda", "cpu"] = "auto"
-    # How many cards of this machine train together, each with the whole base.
+    # How many cards of this machine train together, each with the whole base, or with a share of one that none holds.
     cards: int = Field(default=1, ge=1)
     # Compile the decoder's blocks. Not with qlora; off until a card has shown that it pays.
     compiled: bool = False

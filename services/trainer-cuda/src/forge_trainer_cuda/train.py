@@ -72,9 +72,7 @@ def fine_tune(job: TrainJob, report: Reports) -> TrainOutcome:
             gradients=lambda batch: room.fit(
                 max(learner.lengths[row] for row in batch), partial(learner.gradients, batch), learner.forget
             ),
-            judge=(lambda: room.fit(learner.longest_valid, learner.judge, lambda: None))
-            if valid
-            else lambda: None,
+            judge=partial(learner.judged_in, room),
             folder=Path(job.workdir),
             report=report,
         )
@@ -118,9 +116,12 @@ class Learner:
         """Add the batch's gradients; the mean loss per target."""
         return self.crew.do("learn", batch, max_tokens)
 
-    def judge(self, max_tokens: int) -> float:
-        """The mean loss per target of all rows that judge."""
-        return self.crew.do("judge", range(len(self._valid)), max_tokens)
+    def judged_in(self, room: Room) -> float | None:
+        """The mean loss per target of the rows that judge; None without any."""
+        if not self._valid:
+            return None
+        longest, rows = max(len(row.tokens) for row in self._valid), range(len(self._valid))
+        return room.fit(longest, lambda max_tokens: self.crew.do("judge", rows, max_tokens), lambda: None)
 
     def backward(self, share: Share) -> float:
         """Add the gradients of the share's rows, some at a time; their part of the mean loss."""
@@ -156,10 +157,6 @@ class Learner:
         """What a pass left that ran out of memory."""
         self.model.zero_grad()
         self._recompute.all_again()
-
-    @property
-    def longest_valid(self) -> int:
-        return max(len(row.tokens) for row in self._valid)
 
     @property
     def blocks_that_keep(self) -> int:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 
+from forge_common.queue.child import ChildDied
+from forge_common.queue.stage import Beat
 from forge_common.weights.adapter import read_adapter
+from forge_common.weights.jobs import TrainJob
 from forge_trainer_cuda.cards import Order, Task, shares
+from forge_trainer_cuda.dpo import PreferencesUndivided
 from forge_trainer_cuda.train import train
 
 pytestmark = pytest.mark.integration
@@ -55,18 +62,86 @@ def test_where_the_base_is_divided_every_process_makes_as_many_passes_as_the_bus
 DIVIDED = {"epochs": 1, "batch_size": 5}
 
 
-def test_two_processes_with_half_of_the_base_each_find_the_curve_of_one_with_all(make_job, report):
-    alone = train(make_job(workdir="alone", **DIVIDED), report)
-    divided = {"cards": 2, "sharded": True, "max_tokens_at_once": 64}
-    job = make_job(workdir="both", **DIVIDED).model_copy(update=divided)
+class StopAt:
+    """Stands for a process that ends in the middle."""
 
-    both = train(job, report)
+    def __init__(self, step: int) -> None:
+        self._step = step
+
+    def progress(self, progress):
+        if progress.step == self._step:
+            raise KeyboardInterrupt
+
+
+def divide(job):
+    return job.model_copy(update={"cards": 2, "sharded": True, "max_tokens_at_once": 64})
+
+
+def test_two_processes_with_half_of_the_base_each_find_the_curve_of_one_and_go_on_after_a_stop(
+    make_job, report
+):
+    alone = train(make_job(workdir="alone", **DIVIDED), report)
+    both = train(divide(make_job(workdir="both", **DIVIDED)), report)
+    with pytest.raises(KeyboardInterrupt):
+        train(divide(make_job(workdir="stopped", **DIVIDED)), StopAt(5))
+
+    resumed = train(divide(make_job(workdir="stopped", **DIVIDED)), report)
 
     assert [point.train_loss for point in both.curve] == pytest.approx(
         [point.train_loss for point in alone.curve], rel=1e-4
     )
     assert both.valid_loss == pytest.approx(alone.valid_loss, rel=1e-4)
-    ours, theirs = (read_adapter(Path(each.adapter)).pairs for each in (both, alone))
-    assert ours.keys() == theirs.keys()
+    assert resumed.curve == both.curve
+    ours, again, theirs = (read_adapter(Path(each.adapter)).pairs for each in (both, resumed, alone))
+    assert ours.keys() == again.keys() == theirs.keys()
     for name, pair in ours.items():
+        np.testing.assert_array_equal(pair.b, again[name].b)
         np.testing.assert_allclose(pair.b @ pair.a, theirs[name].b @ theirs[name].a, atol=2e-3)
+
+
+def test_a_lost_process_ends_the_training_which_goes_on_where_it_was(make_job, bench):
+    child = replace(bench.child, facts={"device": "cpu", "cards": 2, "compiled": False, "sharded": True})
+    job = make_job(workdir="lost", **DIVIDED)
+    shared = TrainJob.model_validate(job.model_dump(include=set(TrainJob.model_fields)))
+
+    with pytest.raises(ChildDied) as caught:
+        child.run(shared, Watcher(5, kill_other))
+    assert others_of(os.getpid()) == []
+    watcher = Watcher()
+    child.run(shared, watcher)
+
+    assert caught.value.retryable
+    assert watcher.steps[0] == 5
+    assert others_of(os.getpid()) == []
+
+
+def kill_other():
+    others_of(os.getpid())[0].kill()
+
+
+def others_of(process):
+    return [
+        each
+        for each in psutil.Process(process).children(recursive=True)
+        if "forge_trainer_cuda.other" in " ".join(each.cmdline())
+    ]
+
+
+class Watcher(Beat):
+    """Calls `act` when training has come to `step`."""
+
+    def __init__(self, step=None, act=None):
+        super().__init__()
+        self._step, self._act, self.steps = step, act, []
+
+    def progress(self, progress):
+        super().progress(progress)
+        if progress.step is not None:
+            self.steps.append(progress.step)
+        if self._step is not None and progress.step == self._step:
+            self._act()
+
+
+def test_preferences_are_refused_before_training_where_the_base_is_divided(make_preferring, report):
+    with pytest.raises(PreferencesUndivided, match="divided among 2 cards"):
+        train(divide(make_preferring()), report)

@@ -10,6 +10,7 @@ from forge_common.contracts.base import RunId, StageId
 from forge_common.contracts.domain import Quant
 from forge_common.contracts.stages import ExportRequest, StageClaim, TrainRequest
 from forge_common.queue.stage import Beat
+from forge_common.weights import release
 from forge_common.weights.adapter import AdapterInvalid, read_adapter
 from forge_common.weights.export import ExportUnfaithful, Greedy, export
 from forge_common.weights.stages import work
@@ -86,6 +87,24 @@ def test_no_tolerance_is_wide_enough_for_other_weights_answers(
 
     with pytest.raises(ExportUnfaithful, match=quant):
         export(request_for(quant), bench.artifacts, bench.settings.workdir, Beat(), reference)
+
+
+def test_a_gguf_written_anew_is_held_against_the_answers_on_record(  # noqa: PLR0917
+    bench, request_for, reference, nano_base, dora, tmp_path
+):
+    artifacts, out = bench.artifacts, tmp_path / "v1-q4_k_m.gguf"
+    probes = export(request_for("f16"), artifacts, bench.settings.workdir, Beat(), reference).probes
+    texts = release.base_texts(nano_base, artifacts, tmp_path / "texts")
+
+    release.write_gguf_file(out, nano_base, dora, artifacts, tmp_path, quant="q4_k_m", name="nano-v1")
+    found = release.compared(out, "q4_k_m", probes, texts)
+
+    assert found.asked == len(probes)
+    assert 0 < found.equal <= found.asked
+    assert release.compared(out, "q4_k_m", (), texts) is None
+    turned = [probe.model_copy(update={"tokens": probes[i - 1].tokens}) for i, probe in enumerate(probes)]
+    with pytest.raises(ExportUnfaithful, match=r"v1-q4_k_m\.gguf as q4_k_m"):
+        release.compared(out, "q4_k_m", turned, texts)
 
 
 def test_a_dora_is_never_exported_as_an_adapter(bench, request_for, reference):

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from forge_trainer_cuda.footprint import GIB, MOST_TOKENS, Shape, choose, profile, table, tokens_that_fit
+from forge_trainer_cuda.footprint import (
+    GIB,
+    MOST_TOKENS,
+    Shape,
+    choose,
+    is_divided,
+    profile,
+    table,
+    tokens_that_fit,
+)
 
 QWEN_7B = Shape.of(
     {
@@ -54,6 +65,25 @@ def test_tokens_that_fit_beside_the_base_really_fit():
 
         assert 512 < tokens < MOST_TOKENS
         assert needed == pytest.approx(free, rel=0.02)
+
+
+def test_a_base_is_divided_only_where_no_card_holds_it_and_all_together_do():
+    llama_70b = replace(QWEN_7B, layers=80, width=8192, inner=28672, heads=64, kv_heads=8, vocabulary=128256)
+
+    assert not is_divided(QWEN_7B, "lora", 16, 70 * GIB, 4)
+    assert is_divided(llama_70b, "lora", 16, 70 * GIB, 4)
+    assert not is_divided(llama_70b, "lora", 16, 20 * GIB, 4)
+    assert not is_divided(llama_70b, "lora", 16, 70 * GIB, 1)
+    # In 4 bits one card holds it, and shares of NF4 are none.
+    assert not is_divided(llama_70b, "qlora", 16, 20 * GIB, 4)
+
+
+def test_a_divided_base_weighs_its_share_two_whole_blocks_and_its_tables():
+    whole, divided = (profile(QWEN_7B, "lora", 16, 4096, cards=cards) for cards in (1, 4))
+
+    assert divided.weights == whole.weights // 4 + 2 * QWEN_7B.block_weights * 2
+    assert divided.embeddings == whole.embeddings
+    assert divided.adapter == whole.adapter
 
 
 def test_four_bits_weigh_about_a_quarter_of_sixteen():

@@ -6,6 +6,7 @@ import pytest
 
 from forge_trainer_cuda import hardware
 from forge_trainer_cuda.hardware import (
+    CardTooNew,
     CardTooOld,
     Device,
     DriverTooOld,
@@ -139,6 +140,17 @@ def test_a_card_that_torch_has_no_kernels_for_is_refused_with_a_build_that_has_t
     assert "FORGE_TORCH=cu126" in str(caught.value.fix)
     check_torch(card(capability=(6, 1)), "12.6")
     check_torch(card(capability=(10, 0)), "13.0")
+    with pytest.raises(CardTooOld, match=r"capability 7\.0.*needs 7\.5"):
+        check_torch(card(capability=(7, 0)), "12.8")
+
+
+def test_a_card_newer_than_every_kernel_is_refused_with_a_build_that_knows_it():
+    with pytest.raises(CardTooNew, match=r"capability 12\.0.*CUDA 12\.6 ends at 9\.0") as caught:
+        check_torch(card(capability=(12, 0)), "12.6")
+
+    assert "FORGE_TORCH=cu130" in str(caught.value.fix)
+    check_torch(card(capability=(8, 9)), "12.6")
+    check_torch(card(capability=(12, 1)), "13.2")
 
 
 def test_what_is_not_known_of_a_card_is_not_held_against_it():

@@ -8,10 +8,14 @@ import sys
 
 import pytest
 
+from forge_common.contracts.domain import TrainingRules
+from forge_common.queue.stage import Beat
+from forge_common.weights.jobs import TrainJob
+from forge_common.weights.room import OutOfMemory
 from forge_common.weights.worker import hello, make_app, refreshed
 from forge_trainer_cuda.hardware import Device
 from forge_trainer_cuda.settings import Settings
-from forge_trainer_cuda.worker import make_bench
+from forge_trainer_cuda.worker import CardsChild, make_bench, with_half
 
 
 @pytest.fixture
@@ -59,6 +63,40 @@ def test_threads_of_the_child_sleep_while_they_wait(settings, monkeypatch):
 
     assert environment["OMP_NUM_THREADS"] == str(os.cpu_count())
     assert (environment["OMP_WAIT_POLICY"], environment["GOMP_SPINCOUNT"]) == ("PASSIVE", "0")
+
+
+RUNS_OUT = """
+import json, os, sys
+from forge_common.queue.child import child_main
+
+def work(request, report):
+    if request["max_tokens_at_once"] > 256:
+        os.abort()
+    return {"tokens": request["max_tokens_at_once"], "longest": request["rules"]["max_seq_length"]}
+
+child_main(work)
+"""
+
+
+def test_where_memory_runs_out_with_a_divided_base_half_goes_at_once_and_no_row_is_longer(tmp_path):
+    (tmp_path / "runs_out.py").write_text(RUNS_OUT)
+    child = CardsChild("runs_out", tmp_path, {}, {"PYTHONPATH": str(tmp_path)})
+    job = TrainJob(
+        base="b", base_name="b", train="t", valid="v", system_prompt="", workdir="w", max_tokens_at_once=1024,
+        rules=TrainingRules(max_seq_length=512),
+    )  # fmt: skip
+
+    assert child.run(job, Beat()) == {"tokens": 256, "longest": 256}
+
+
+def test_less_than_the_shortest_row_is_not_tried():
+    job = TrainJob(
+        base="b", base_name="b", train="t", valid="v", system_prompt="", workdir="w", max_tokens_at_once=200,
+        rules=TrainingRules(),
+    )  # fmt: skip
+
+    with pytest.raises(OutOfMemory):
+        with_half(job)
 
 
 def test_a_worker_that_cannot_work_here_says_so_in_one_sentence(monkeypatch, tmp_path):

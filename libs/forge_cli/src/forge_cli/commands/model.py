@@ -58,9 +58,12 @@ def export(
     files = sorted(path.name for path in to.iterdir())
     if json_:
         model = provenance.version
-        print_json({"model": model.model, "shape": shape, "folder": str(to.absolute()), "files": files})
+        said = {"model": model.model, "shape": shape, "folder": str(to.absolute()), "files": files}
+        print_json(said | ({} if shape is not Shape.GGUF else {"fidelity": model_card.fidelity(facts)}))
         return
     done(f"{escape(provenance.version.model)} is in {escape(str(to))}: {escape(', '.join(files))}")
+    if shape is Shape.GGUF:
+        note(model_card.fidelity(facts))
     if facts.licence is None:
         note("the base's files state no licence: read its page before you pass this on")
 
@@ -118,7 +121,10 @@ def _write(
             release.copy_texts(texts, folder)
         else:
             assert facts.file is not None
-            _gguf(folder / facts.file, facts, quant, adapter.sha256, artifacts=artifacts, here=here)
+            out = folder / facts.file
+            _gguf(out, facts, quant, adapter.sha256, artifacts=artifacts, here=here)
+            if not facts.is_verified:
+                facts = replace(facts, anew=release.compared(out, quant, facts.probes, texts))
             release.copy_texts(texts, folder)
         (folder / "README.md").write_text(model_card.render(facts), encoding="utf-8")
     return facts

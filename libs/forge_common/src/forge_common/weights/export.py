@@ -291,23 +291,46 @@ def _verify(
     *,
     check: Callable[[], None],
 ) -> Parity:
+    what = "fused model" if files.fused else "adapter" if files.adapter else "base model"
+    tokens = [each.tokens for each in expected]
+    served = Served(files.fused or files.base, files.adapter, quant, what)
+    return hold(served, prompts, tokens, tokenizer, check=check)
+
+
+class Served(NamedTuple):
+    """What llama.cpp is to load; `what` is for people."""
+
+    gguf: Path
+    adapter: Path | None
+    quant: Quant
+    what: str
+
+
+def hold(
+    served: Served,
+    prompts: Sequence[Prompt],
+    expected: Sequence[Sequence[int]],
+    tokenizer: ChatTokenizer,
+    *,
+    check: Callable[[], None],
+) -> Parity:
+    """llama.cpp's greedy answers against `expected` ones, the trained weights'. Raises ExportUnfaithful."""
     from forge_engine import verify  # trainers have it; forge_common alone does not need it
 
-    what = "fused model" if files.fused else "adapter" if files.adapter else "base model"
-    served = verify.greedy(
-        files.fused or files.base, prompts, adapter=files.adapter, max_tokens=PROBE_TOKENS, check=check
+    answers = verify.greedy(
+        served.gguf, prompts, adapter=served.adapter, max_tokens=PROBE_TOKENS, check=check
     )
-    for prompt, answer in zip(prompts, served, strict=True):
+    for prompt, answer in zip(prompts, answers, strict=True):
         if list(answer.prompt) != tokenizer.prompt([as_chat(message) for message in prompt]):
             raise ExportUnfaithful(
-                f"{what}: llama.cpp cuts a question into other tokens than the model was trained on",
+                f"{served.what}: llama.cpp cuts a question into other tokens than the model was trained on",
                 fix="report the base model's name: its tokenizer or chat template is not exported right",
             )
     parity = compare(
-        [_answer(each.tokens, tokenizer.stop_ids) for each in expected],
-        [_answer(each.tokens, tokenizer.stop_ids) for each in served],
+        [_answer(tokens, tokenizer.stop_ids) for tokens in expected],
+        [_answer(each.tokens, tokenizer.stop_ids) for each in answers],
     )
-    judge(parity, quant, what)
+    judge(parity, served.quant, served.what)
     return parity
 
 

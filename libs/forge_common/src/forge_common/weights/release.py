@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 from forge_common.artifacts import ArtifactClient
 from forge_common.contracts.base import Bundle, Sha256
 from forge_common.contracts.domain import Quant
-from forge_common.contracts.stages import BaseModelRef
+from forge_common.contracts.stages import BaseModelRef, ParityProbe
 from forge_common.errors import Conflict
 from forge_common.weights.adapter import merge
 from forge_common.weights.base_model import HubUnreachable, check_room, resolve_base
 from forge_common.weights.checkpoint import Checkpoint
+from forge_common.weights.export import Parity, Served, hold
 from forge_common.weights.gguf_writer import write_base
+from forge_common.weights.tokenizer import ChatTokenizer
 
 # What a base's folder says about itself, weights excepted.
 TEXTS = ("*.json", "*.jinja", "*.txt", "*.model", "LICENSE*", "NOTICE*", "README.md")
@@ -111,6 +114,19 @@ def write_gguf_file(
     with tempfile.TemporaryDirectory(dir=out.parent) as fetched:
         folder = artifacts.fetch_bundle(adapter, Path(fetched))
         write_base(weights, out, quant=quant, name=name, adapter=folder)
+
+
+def compared(gguf: Path, quant: Quant, probes: Sequence[ParityProbe], texts: Path) -> Parity | None:
+    """A file that was written anew against the trained weights' answers, as a deployed one is before it is uploaded.
+
+    None where nothing can be asked: no answers are on record, or the engine's library is not installed here.
+    Raises ExportUnfaithful.
+    """
+    if not probes or find_spec("forge_engine") is None:
+        return None
+    served = Served(gguf, None, quant, gguf.name)
+    prompts, expected = [probe.messages for probe in probes], [probe.tokens for probe in probes]
+    return hold(served, prompts, expected, ChatTokenizer(texts), check=lambda: None)
 
 
 def copy_texts(texts: Path, folder: Path) -> None:
