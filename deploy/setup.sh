@@ -8,6 +8,8 @@ TORCH=2.13.0
 python=${PYTHON:-python3}
 venv=${FORGE_VENV:-.venv}
 
+command -v "$python" >/dev/null 2>&1 ||
+    { echo "There is no $python on this machine. The Forge needs Python 3.11 or newer: install it (Debian, Ubuntu: python3 and python3-venv), or set PYTHON=/path/to/python3.12." >&2; exit 1; }
 "$python" - <<'CHECK' || exit 1
 import sys
 if sys.version_info < (3, 11):
@@ -19,7 +21,8 @@ if [ ! -x "$venv/bin/python" ]; then
     if command -v uv >/dev/null 2>&1; then
         uv venv -q --python "$python" "$venv"
     else
-        "$python" -m venv "$venv" || { echo "python3 -m venv failed: install python3-venv, or uv" >&2; exit 1; }
+        # Half a venv would be taken for a whole one the next time.
+        "$python" -m venv "$venv" || { rm -rf "$venv"; echo "$python -m venv failed: install python3-venv (Debian, Ubuntu), or uv" >&2; exit 1; }
     fi
 fi
 if command -v uv >/dev/null 2>&1; then uv=uv; else
@@ -46,12 +49,20 @@ echo "Setting up $venv ..."
 "$uv" pip install -q -p "$venv/bin/python" --no-deps --require-hashes -r requirements.lock
 
 has_wheel() { for d in $(echo "$UV_FIND_LINKS" | tr "," " "); do ls "$d"/torch-$TORCH*cpu*.whl >/dev/null 2>&1 && return 0; done; return 1; }
-# Of the right version; and where a card is to be used on Linux, built for CUDA.
+# Of the right version; and where a card is to be used on Linux, built for CUDA, for that one which was named.
 has_torch() {
     "$venv/bin/python" -c "import importlib.metadata as m, sys; sys.exit(m.version('torch').split('+')[0] != '$TORCH')" 2>/dev/null || return 1
     case "$(uname -s)-$torch" in
         Darwin-*|*-cpu) return 0 ;;
-        *) "$venv/bin/python" -c "import runpy, sys; from importlib.machinery import PathFinder as f; from pathlib import Path; v = runpy.run_path(str(Path(f.find_spec('torch').origin).with_name('version.py'))); sys.exit(v['cuda'] is None)" ;;
+        *) "$venv/bin/python" - "$torch" <<'CUDA' ;;
+import runpy, sys
+from importlib.machinery import PathFinder
+from pathlib import Path
+
+cuda = runpy.run_path(str(Path(PathFinder.find_spec("torch").origin).with_name("version.py")))["cuda"]
+wanted = sys.argv[1]
+sys.exit(cuda is None or (wanted.startswith("cu") and "cu" + cuda.replace(".", "") != wanted))
+CUDA
     esac
 }
 # Without the workspace's configuration, which keeps torch out of every resolution.

@@ -24,13 +24,32 @@ if [ "$hardware" = cuda ]; then
     said=$(nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader 2>&1) ||
         fail "nvidia-smi says: $(echo "$said" | head -n 1)" "mend the driver (a restart after its update often does), try again"
     echo "$said" | sed 's/^/card: /'
+    # What CUDA 12 asks for; no build of this torch is for an older one. A field may be missing, a name may hold commas.
+    driver=$(echo "$said" | head -n 1 | awk -F', ' '{split($(NF - 1), v, "."); print v[1]}')
+    case "$driver" in
+        ''|*[!0-9]*) ;;
+        *) [ "$driver" -ge 525 ] ||
+            fail "the driver is $driver; torch needs 525 or newer, and 580 for the newest cards" "install a newer driver (Ubuntu: sudo ubuntu-drivers install), restart, try again" ;;
+    esac
 fi
 
+# Wheels are unpacked beside the cache and linked from there; on another disk they are copied.
+existing() { d=$1; while [ ! -d "$d" ]; do d=$(dirname "$d"); done; echo "$d"; }
+free_gb() { echo $(($(df -Pk "$1" | awk 'NR==2 {print $4}') / 1048576)); }
 if [ ! -f "${FORGE_VENV:-.venv}/.forge-setup" ]; then
-    free_gb=$(($(df -Pk . | awk 'NR==2 {print $4}') / 1048576))
-    [ "$free_gb" -ge "$room_gb" ] ||
-        fail "the environment takes up to $room_gb GB, $(pwd) has $free_gb GB free" "free some space, or clone to a larger disk"
+    cache=$(existing "${UV_CACHE_DIR:-${XDG_CACHE_HOME:-${HOME:-/}/.cache}}")
+    for place in . "$cache"; do
+        [ "$(free_gb "$place")" -ge "$room_gb" ] ||
+            fail "the environment takes up to $room_gb GB, $(cd "$place" && pwd) has $(free_gb "$place") GB free" "free some space, clone to a larger disk, or set UV_CACHE_DIR to a folder on one"
+    done
 fi
+
+# Before gigabytes come: what joining another machine will ask for anyway.
+case " $* " in
+    *" --prepare "*|*" --key "*|*" --key="*) ;;
+    *" --registry "*|*" --registry="*) [ -n "${FORGE_KEY:-}" ] ||
+        fail "there is no key" "\`forge keys add NAME\` on the machine with the data prints one; give it as FORGE_KEY=…" ;;
+esac
 
 sh deploy/setup.sh
 

@@ -241,10 +241,13 @@ def test_a_box_without_a_driver_is_told_before_anything_is_downloaded(tmp_path):
     )
     (tools / "nvidia-smi").chmod(0o755)
     broken = join()
+    (tools / "nvidia-smi").write_text("#!/bin/sh\necho 'NVIDIA, Inc. GTX 1080, 470.256.02, 8192 MiB'\n")
+    old = join()
     (tools / "nvidia-smi").write_text("#!/bin/sh\necho 'NVIDIA RTX 4070, 580.95.05, 12282 MiB'\n")
     working = join()
 
-    assert (without.returncode, broken.returncode) == (1, 1)
+    assert (without.returncode, broken.returncode, old.returncode) == (1, 1, 1)
+    assert "the driver is 470; torch needs 525" in old.stderr
     assert "install NVIDIA's driver" in without.stderr
     assert "version mismatch" in broken.stderr
     assert working.returncode == 0, working.stderr

@@ -143,14 +143,19 @@ def check_torch(device: Device, cuda: str | None) -> None:
     if cuda is None:
         raise TorchWithoutCuda(
             "there is a card, but the installed torch is the CPU build",
-            fix="deploy/worker.sh cuda puts the right one there (it removes .venv/.forge-setup and sets up again)",
+            fix="remove .venv/.forge-setup; deploy/worker.sh cuda then puts the right one there",
         )
     major = int(cuda.partition(".")[0])
     oldest = OLDEST_DRIVER.get(major)
     if device.driver and oldest and int(device.driver.partition(".")[0]) < oldest:
         raise DriverTooOld(
             f"the driver is {device.driver}; torch built for CUDA {cuda} needs {oldest} or newer",
-            fix=f"install NVIDIA's driver {oldest} or newer, or let `deploy/worker.sh cuda` choose an older CUDA build",
+            fix=f"install NVIDIA's driver {oldest} or newer"
+            + (
+                "; FORGE_TORCH=cu126 deploy/worker.sh cuda takes a build that runs from 525 on"
+                if oldest > OLDEST_DRIVER[12]
+                else ""
+            ),
         )
     oldest_card, newest_card = KERNELS.get(cuda, (None, None))
     if device.capability and oldest_card and device.capability < oldest_card:
