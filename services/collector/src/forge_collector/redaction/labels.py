@@ -25,20 +25,22 @@ _SHORT_KEYS = r"key|auth|salt|pepper|sid|sig|sess|session|jwt|pat|hmac|apikey|ot
 _SHORT_KEYS_CAMEL = r"Key|Auth|Salt|Pepper|Sid|Sig|Jwt|Pat"
 
 
-def _utf8(pattern: str) -> bytes:
-    return re.sub(r"\\x\{([0-9a-f]+)\}", lambda found: chr(int(found[1], 16)), pattern).encode()
+def _utf8(pattern: str) -> str:
+    return re.sub(r"\\x\{([0-9a-f]+)\}", lambda found: chr(int(found[1], 16)), pattern)
 
 
-def _any_case(pattern: bytes) -> bytes:
-    """Letters beyond ASCII, whose case hyperscan does not know in bytes, in both cases."""
-    text = pattern.decode()
-    return "".join(
-        f"(?:{c}|{c.upper()})" if ord(c) > 127 and len(c.upper()) == 1 and c.upper() != c else c for c in text
-    ).encode()
+def in_any_case(pattern: str) -> bytes:
+    """Letters beyond ASCII as units of their bytes, in both cases, of which a pattern of bytes knows nothing."""
+    return "".join(c if ord(c) < 128 else _either(c) for c in pattern).encode()
 
 
-_LONG_PASSWORD, _LONG_KEY = _any_case(_utf8(_PASSWORDS)), _utf8(_KEYS)
-_SHORT_PASSWORD = _any_case(_utf8(_SHORT))
+def _either(letter: str) -> str:
+    upper, lower = letter.upper(), letter.lower()
+    return f"(?:{lower}|{upper})" if len(upper) == 1 and upper != lower else f"(?:{letter})"
+
+
+_LONG_PASSWORD, _LONG_KEY = in_any_case(_utf8(_PASSWORDS)), in_any_case(_utf8(_KEYS))
+_SHORT_PASSWORD = in_any_case(_utf8(_SHORT))
 
 
 # A word by itself is a name only when something joins it to a value.

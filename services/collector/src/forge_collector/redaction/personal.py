@@ -42,7 +42,7 @@ _CARD_LENGTHS = {"2": (16,), "3": (14, 15, 16), "4": (13, 16, 19), "5": (16,), "
 
 def _is_card(match: re.Match[bytes]) -> bool:
     """An issuer's first digit and length, one kind of separator, groups of four (or American Express's), and Luhn's sum."""
-    text = match.group().decode()
+    text = re.sub(rb"\xc2\xa0|\xe2\x80.|\.|  ", b" ", match.group()).decode()
     number = "".join(c for c in text if c.isdigit())
     if len(set(text) - set("0123456789")) > 1 or len(number) not in _CARD_LENGTHS.get(number[0], ()):
         return False
@@ -57,7 +57,8 @@ def _is_card(match: re.Match[bytes]) -> bool:
 
 
 def _is_iban(match: re.Match[bytes]) -> bool:
-    return iban.is_valid(match.group().decode(), check_country=False)
+    text = match["value"] if "value" in match.re.groupindex else match.group()
+    return iban.is_valid(text.replace(b"\xc2\xa0", b" ").decode(), check_country=False)
 
 
 _DATE = re.compile(rb"(?:19|20)\d{2}[ ./-](?:0?[1-9]|1[0-2])[ ./-](?:0?[1-9]|[12]\d|3[01])")
@@ -166,17 +167,54 @@ RULES: tuple[Rule, ...] = (
         check=_is_email,
     ),
     Rule(
+        # Names and hosts in any script, and names in quotes.
+        "EMAIL",
+        RedactionClass.CONTACT,
+        trigger=rb"(?:[\x80-\xff]|[\w]\")@[A-Za-z0-9\x80-\xff]|@[A-Za-z0-9.-]{0,40}[\x80-\xff]|\w(?:\xef\xbc\xa0|@ )\w",
+        pattern=re.compile(
+            rb"(?<![\w.%+-])(?:[\w.%+\x80-\xff-]{1,64}|\"[^\"\n\x00]{1,60}\")(?:@|@ |\xef\xbc\xa0)(?:[A-Za-z0-9\x80-\xff-]{1,63}\.){1,5}[A-Za-z]{2,24}\b"
+        ),
+        back=160,
+    ),
+    Rule(
+        # Written so that machines do not see it.
+        "EMAIL",
+        RedactionClass.CONTACT,
+        trigger=rb"(?i)[\w]\s?(?:[\[({<]\s?(?:at|@|\xc3\xa4t|arroba|chez)\s?[\])}>]|&#0?64;|&commat;)\s?\w|\w\s(?:at|arroba)\s[\w-]{1,40}\s(?:dot|punkt|punto|point)\s\w",
+        pattern=re.compile(
+            rb"(?i)(?<![\w.%+-])[\w.%+-]{1,64}(?:\s?(?:[\[({<]\s?(?:at|@|\xc3\xa4t|arroba|chez)\s?[\])}>]|&#0?64;|&commat;)\s?[\w-]{1,63}(?:(?:\.|\s?[\[({<]?\s?(?:dot|punkt|punto|point|\.)\s?[\])}>]?\s?)[a-z][\w-]{1,30}){1,4}"
+            rb"|\s(?:at|arroba)\s[\w-]{1,40}(?:\s(?:dot|punkt|punto|point)\s[a-z][\w-]{1,23}){1,3})"
+        ),
+        back=160,
+        ahead=80,
+    ),
+    Rule(
         "IBAN",
         RedactionClass.FINANCIAL,
-        trigger=rb"[A-Z]{2}\d{2}[ ]?[A-Z0-9]{4}[ ]?[A-Z0-9]{4}[ ]?[A-Z0-9]{3}",
-        pattern=re.compile(rb"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?:[ ]?[A-Z0-9]){11,30}(?![A-Za-z0-9])"),
+        trigger=rb"[A-Z]{2}\d{2}(?:[ -]|\xc2\xa0)?[A-Z0-9]{4}(?:[ -]|\xc2\xa0)?[A-Z0-9]{4}(?:[ -]|\xc2\xa0)?[A-Z0-9]{3}",
+        pattern=re.compile(
+            rb"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?:[ ]?[A-Z0-9]){11,30}(?![A-Za-z0-9])"
+            rb"|(?<![A-Za-z0-9-])[A-Z]{2}\d{2}(?P<sign>-|\xc2\xa0)(?:[A-Z0-9]{4}(?P=sign)){2,7}[A-Z0-9]{1,4}(?![A-Za-z0-9-])"
+        ),
+        check=_is_iban,
+    ),
+    Rule(
+        # In small letters only behind its name: hashes look like it too.
+        "IBAN",
+        RedactionClass.FINANCIAL,
+        trigger=rb"(?i)iban[^a-z0-9]{0,8}[a-z]{2}\d{2}",
+        pattern=re.compile(
+            rb"(?i)iban[^a-z0-9]{0,8}(?P<value>[a-z]{2}\d{2}(?:[ -]?[a-z0-9]){11,30})(?![A-Za-z0-9])"
+        ),
         check=_is_iban,
     ),
     Rule(
         "CARD",
         RedactionClass.FINANCIAL,
-        trigger=rb"\d(?:[ -]?\d){12}",
-        pattern=re.compile(rb"(?<![\w.-])(?<!\d )\d(?:[ -]?\d){12,18}(?![\w-]|\.\d| \d)"),
+        trigger=rb"\d(?:[ -]?\d){12}|(?:\d{4}(?:\xc2\xa0|\xe2\x80.|\.|  )){3}\d",
+        pattern=re.compile(
+            rb"(?<![\w.-])(?<!\d )(?:\d(?:[ -]?\d){12,18}|\d{4}(?P<sign>\xc2\xa0|\xe2\x80[\x80-\xaf]|\.|  )\d{4}(?P=sign)\d{4}(?P=sign)\d{4})(?![\w-]|\.\d| \d)"
+        ),
         check=_is_card,
     ),
     Rule(
@@ -222,6 +260,18 @@ RULES: tuple[Rule, ...] = (
         ),
         check=lambda match: 7 <= sum(48 <= c <= 57 for c in match["value"]) <= 15 and _is_phone(match),
         is_labelled=True,
+    ),
+    Rule(
+        # Forms of single countries whose grouping nothing else has.
+        "PHONE",
+        RedactionClass.CONTACT,
+        trigger=rb"\d{3}[- .]\d{2}[- .]\d{2}|\d{2}(?:[- ]\d{2}){3}|\(\d{2}\) ?9?\d{4}-\d{4}|1[3-9]\d-\d{4}-\d{4}|00\d{2} \d|01\d\d[. ]\d{7}",
+        pattern=re.compile(
+            _NUMBER
+            + rb"(?P<value>8[ -]?\(?9\d{2}\)?[ -]?\d{3}[ -]\d{2}[ -]\d{2}|0[1-9]-\d{2}-\d{2}-\d{2}-\d{2}|04\d{2} \d{2} \d{2} \d{2}|07\d-\d{3} \d{2} \d{2}|\(\d{2}\) ?9?\d{4}-\d{4}"
+            rb"|1[3-9]\d-\d{4}-\d{4}|00[1-9]\d \d{1,3}(?: \d{2,4}){2,5}|01[5-7]\d[.]\d{7,8})" + _PAST_NUMBER
+        ),
+        check=_is_phone,
     ),
     Rule(
         "IP",

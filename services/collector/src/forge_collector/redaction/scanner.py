@@ -17,6 +17,7 @@ from forge_collector.redaction import (
     handed_over,
     identity,
     labelled,
+    numbers,
     people,
     personal,
     provider_keys,
@@ -24,10 +25,11 @@ from forge_collector.redaction import (
 from forge_collector.redaction.columns import Columns
 from forge_collector.redaction.escapes import Unescaped, is_escaped
 from forge_collector.redaction.labelled import Labelled
+from forge_collector.redaction.numbers import Numbered
 from forge_collector.redaction.rule import Rule
 from forge_common.contracts.domain import RedactionClass
 
-Finder = Rule | Columns | Labelled
+Finder = Rule | Columns | Labelled | Numbered
 # Earlier rules name what later ones find in the same place.
 RULES: tuple[Finder, ...] = (
     *provider_keys.RULES,
@@ -37,6 +39,7 @@ RULES: tuple[Finder, ...] = (
     *identity.RULES,
     *personal.RULES,
     *people.RULES,
+    *numbers.RULES,
     *columns.RULES,
 )
 
@@ -113,7 +116,7 @@ def _note(index: int, _start: int, end: int, _flags: int, ends: Any) -> None:
 
 
 def _spans(rule: Finder, text: bytes, ends: list[int]) -> Iterator[tuple[int, int]]:
-    if isinstance(rule, Columns | Labelled):
+    if isinstance(rule, Columns | Labelled | Numbered):
         yield from rule.behind(text, ends)
         return
     for lo, hi in _windows(ends, rule, len(text)):
