@@ -93,7 +93,7 @@ _TOKENS: tuple[tuple[str, str, int], ...] = (
     ("pcsk_", _WORD, 50),
     ("esecret_", _ALNUM, 20),
     ("AAAA", _URL + "{7}:[A-Za-z0-9_-]", 100),
-    ("xkeysib-", "[0-9a-f-]", 64),
+    ("xkeysib-", "[A-Za-z0-9-]", 64),
     ("sess-", _ALNUM, 40),
     ("ABSK", "[A-Za-z0-9+/=]", 80),
     (
@@ -127,6 +127,64 @@ _TOKENS: tuple[tuple[str, str, int], ...] = (
     ("IQoJb3JpZ2lu", "[A-Za-z0-9+/=]", 100),
     ("v1\\.0-", _HEX, 80),
     ("(?:live|test|prod)_", _ALNUM, 32),
+    ("xoxd-", "[A-Za-z0-9%+/=_-]", 40),
+    ("xsmtpsib-", "[A-Za-z0-9-]", 64),
+    ("s\\.[A-Za-z0-9]", _ALNUM, 23),
+    ("HRKU-", _URL, 36),
+    ("v1\\.0-", "[0-9a-f-]", 100),
+    ("dd(?:app|api|pat)_", _ALNUM, 30),
+    ("[0-9a-f]{36}FFFF", "[A-Z]", 4),
+    ("NR(?:JS|II|IQ|BR|SP)-", _URL, 18),
+    ("hc[abmx][ilm]k_", _ALNUM, 40),
+    ("pylf_v\\d_[a-z]{2}_", _ALNUM, 30),
+    ("xa[ap]t-", "[0-9a-f-]", 36),
+    (
+        "(?:sdk|mob|api|access-(?:production|sandbox|development)|amzn\\.mws)[-.][0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-",
+        "[0-9a-f-]",
+        17,
+    ),
+    ("pk_[0-9]{6,9}_", "[A-Z0-9]", 30),
+    ("dG9rO", "[A-Za-z0-9+/=]", 50),
+    ("00D[A-Za-z0-9]{12,15}!", "[A-Za-z0-9._-]", 60),
+    ("mdb_sa_sk_", _URL, 36),
+    ("rdme_", _ALNUM, 60),
+    ("(?:sm_[ps]?at|tr_(?:prod|dev|stg))_", _ALNUM, 16),
+    ("ess[au]_", "[A-Za-z0-9+/=_-]", 40),
+    (
+        "(?:wandb_v1|tgp_v1|rpa|CLOJARS|packagist_[a-z]{3}|chpt|sgp|pnu|duffel_(?:live|test)|tr_(?:prod|dev|stg)|sm_[ps]?a[at]t?|FLWSECK(?:_TEST)?|cu|b|llx|tk-us|fio-u|dnkey|fc|a[ks])[_-]",
+        _URL,
+        22,
+    ),
+    ("(?:snyk_[us]at|pat|t1|act|sl|sl\\.u|st)\\.", "[A-Za-z0-9._-]", 50),
+    ("AQVN", _URL, 35),
+    ("SCW", "[A-Z0-9]", 17),
+    (
+        "[A-Za-z0-9]{52}(?:[A-Za-z0-9]{24})?(?:JQQJ99[A-Za-z0-9]{18})?(?:AZDO|AZMP|ACDb|ACRD|AzFu|AzSe|AzCA|ACOG|AIoT|APIM|ASbE|AEhG|ARm)",
+        _ALNUM,
+        4,
+    ),
+    ("IGQ[VW]", _URL, 100),
+    ("AQ[UVWX]", _URL, 120),
+    ("[0-9]{15,19}-", _ALNUM, 27),
+    ("EZ[AT]K", _ALNUM, 40),
+    ("sk(?=[A-Za-z0-9]{0,60}[A-Z])", _ALNUM, 120),
+    ("(?:live|test)_(?=[A-Za-z0-9-]{0,30}\\d)", _URL, 35),
+    ("access_token\\$sandbox\\$[0-9a-z]{16}\\$", _HEX, 32),
+    ("0\\.[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\\.[A-Za-z0-9]{30}:", "[A-Za-z0-9+/=]", 20),
+    ("2[A-Za-z0-9]{26}_", _ALNUM, 21),
+    ("dt0[a-z]\\d\\d\\.[A-Z2-7]{8}\\.", "[A-Z2-7]", 60),
+    ("ATTA", _HEX, 60),
+    ("[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk", "", 0),
+    ("[0-9a-f]{32}\\.[A-Z0-9a-z]", _ALNUM, 15),
+    ("secret-(?:live|test|[a-z]{2,8})-", _URL, 30),
+    ("[A-Za-z0-9_-]{6}\\.[A-Za-z0-9_-]{6}:", _URL, 40),
+    ("(?:prod|dev|preview):[a-z0-9-]{3,60}\\|", "[A-Za-z0-9+/=]", 40),
+    # Whatever its issuer: words, a sign, and much that is random.
+    (
+        "(?:[A-Za-z][A-Za-z0-9]{1,11}[_.-]){1,3}(?=[A-Za-z0-9]{0,40}[A-Z])(?=[A-Za-z0-9]{0,40}[a-z])(?=[A-Za-z0-9]{0,40}\\d)",
+        _ALNUM,
+        32,
+    ),
     # What calls itself a key, of whatever issuer.
     (
         "(?:[A-Za-z][A-Za-z0-9]{1,9}[_-])?(?:pat|api|apikey|key|token|tkn|secret|sk|rk|live|prod|oat|svc|srv|access|auth)[_-](?:[a-z0-9]{1,8}[_-])?",
@@ -135,15 +193,28 @@ _TOKENS: tuple[tuple[str, str, int], ...] = (
     ),
 )
 # Beginnings too short for an open end.
-_CLOSED = frozenset({"(?:SK|AC)", "key-", "dapi", "(?:AKIA|ASIA|ABIA|ACCA)", "AKID", "LTAI"})
+_CLOSED = frozenset(
+    {
+        "(?:SK|AC)",
+        "key-",
+        "dapi",
+        "(?:AKIA|ASIA|ABIA|ACCA)",
+        "AKID",
+        "s\\.[A-Za-z0-9]",
+        "SCW",
+        "[0-9a-f]{32}\\.[A-Z0-9a-z]",
+    }
+)
 
 # Beginnings that other things have too: what follows must be random.
-_VAGUE = frozenset(head for head, _, _ in _TOKENS if "|tok|" in head or "apikey" in head or "(?:live|" in head) | {
-    "pa-", "oy2", "cio", "AQE", "pul-", "sk_", "cmVmdGtu", "EAA[A-Z]",
+_VAGUE = frozenset(head for head, _, _ in _TOKENS if "|tok|" in head or "wandb_v1" in head or "snyk_" in head or "{1,11}[_.-]" in head or "apikey" in head or head.startswith("(?:live|")) | {
+    "s\\.[A-Za-z0-9]", "SCW", "AKID", "LTAI", "AQVN", "[0-9]{15,19}-", "[0-9a-f]{32}\\.[A-Z0-9a-z]", "pa-", "oy2", "cio", "AQE", "pul-", "sk_", "cmVmdGtu", "EAA[A-Z]",
 }  # fmt: skip
 
 
 def _is_random_issued(match: re.Match[bytes]) -> bool:
+    if _PUBLIC.match(match.group()):
+        return False
     body = re.split(rb"[_-]", match.group())[-1] if b"_" in match.group()[:12] else match.group()
     longest = max(re.split(rb"[_-]", match.group()), key=len)
     return values.is_issued(match) and (values.is_key(longest) or values.is_key(body))
@@ -160,14 +231,21 @@ _WEBHOOKS = (
 )
 
 
+_LOOK_AHEAD = re.compile(r"\(\?=[^)]*\)")
+# Names of what is public: digests, the ids of requests, answers and objects.
+_PUBLIC = re.compile(
+    rb"(?i)(?:sha\d{1,3}|md5|blake\w*|integrity|chatcmpl|cmpl|call|msg|run|thread|asst|file|req|resp|toolu|cus|price|prod|evt|pi|seti|in|sub|ch|img|data|uuid|urn|urlid|commit|build|chunk|main|www|cdn|public|pk|ssh-\w+)[_.-]"
+)
+
+
 def _tokens() -> Iterator[Rule]:
     for head, alphabet, least in _TOKENS:
         end = f"(?!{alphabet})" if head in _CLOSED else ""
-        length = f"{{{least}}}" if head in _CLOSED else f"{{{least},}}"
+        length = "" if not least else f"{{{least}}}" if head in _CLOSED else f"{{{least},}}"
         yield Rule(
             "API_KEY",
             RedactionClass.SECRETS,
-            trigger=f"{head}{alphabet}{{{least}}}".encode(),
+            trigger=_LOOK_AHEAD.sub("", f"{head}{alphabet}{{{least}}}" if least else head).encode(),
             pattern=re.compile(START + _NOT_IN_BASE64 + f"{head}{alphabet}{length}{end}".encode()),
             back=least + 120,
             check=values.is_issued if head not in _VAGUE else _is_random_issued,
