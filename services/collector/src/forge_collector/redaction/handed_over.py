@@ -80,6 +80,25 @@ RULES: tuple[Rule, ...] = (
         rb"(?:\s[a-z]{1,10}){0,4}?(?:\s(?:is|ist|lautet|est|es|:)|\s?[:=])\s{0,2}\\{0,3}[\"']?(?P<value>\d{3}[ -]?\d{0,5})(?!\w|\.\d)",
         lambda value: len(set(value)) > 1 and value not in b"1234567890",
     ),
+    _rule(
+        "CODE",
+        rb"(?i)(?:\bpin|(?:door|gate|alarm|safe|entry|access|lock|verification|confirmation|security|login|sms|auth\w{0,12}) code|\xe9\xaa\x8c\xe8\xaf\x81\xe7\xa0\x81|\xd0\xbf\xd0\xbe\xd0\xb4\xd1\x82\xd0\xb2\xd0\xb5\xd1\x80\xd0\xb6\xd0\xb4\xd0\xb5\xd0\xbd\xd0\xb8\xd1\x8f|\buse|\bcode:)[^\n\d]{0,24}\d{4}",
+        rb"(?i)(?:\bPIN(?-i:(?<=PIN))|(?:door|gate|alarm|safe|entry|access|lock|verification|confirmation|security|login|sms|auth\w{0,12}) code|\xe9\xaa\x8c\xe8\xaf\x81\xe7\xa0\x81|\xd0\xbf\xd0\xbe\xd0\xb4\xd1\x82\xd0\xb2\xd0\xb5\xd1\x80\xd0\xb6\xd0\xb4\xd0\xb5\xd0\xbd\xd0\xb8\xd1\x8f)"
+        rb"(?:\s(?:is|ist|est|es|now|for [a-z ]{2,20}))*(?:\s|:|\xef\xbc\x9a|=){1,3}(?P<value>\d{4,8})(?![\w-]|\.\d)",
+        lambda value: len(set(value)) > 1,
+    ),
+    _rule(
+        "CODE",
+        rb"(?i)\buse \d{4,8} to (?:sign|log|verify|confirm)|\bcode: \d{4,8}\b[^\n]{0,30}share",
+        rb"(?i)(?:\buse|\bcode:) (?P<value>\d{4,8}) ?(?:to (?:sign|log|verify|confirm)|\.? [^\n\x00]{0,20}share)",
+    ),
+    # `name:password@host` without a scheme.
+    _rule(
+        "PASSWORD",
+        rb"[\w-]:[^\s:/@\"'<>]{6,80}@[\w-]{1,60}\.[a-z]",
+        rb"(?<![\w/:.-])[\w.-]{2,40}:(?P<value>[^\s:/@\"'<>\\\x00]{6,80})@[\w-]{1,60}\.[a-z]",
+        _has_shape,
+    ),
     # Recovery codes: a list below its title.
     _rule(
         "RECOVERY_CODE",

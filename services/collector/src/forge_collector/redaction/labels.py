@@ -18,10 +18,10 @@ _PASSWORDS = (
     r"|schl(?:\x{fc}|ue)ssel|secret|credential|identified by|requirepass"
 )
 # Short ones stand at a boundary of words, or of a name's parts.
-_SHORT = r"pass|pwd|pw|psk|mdp|senha|heslo|clave|parola|haslo|sifre|kod|kulcssz\x{f3}|passwd|pswd|pword|passkey|login code|creds?"
+_SHORT = r"pass|pwd|pw|psk|mdp|senha|heslo|clave|parola|haslo|sifre|kod|kulcssz\x{f3}|passwd|pswd|pword|passkey|login code|p/w|creds?"
 _SHORT_CAMEL = r"Pass|Pwd|Pw|Psk|Creds|Senha|Heslo|Clave|Parola|Haslo|Sifre"
 _KEYS = r"token|jeton|api[ _.-]?key|access[ _.-]?key|account[ _.-]?key|auth[ _.-]?key|private[ _.-]?key|signing[ _.-]?key|encrypt(?:ion)?[ _.-]?key|master[ _.-]?key|secret[ _.-]?key|session[ _.-]?(?:id|key)|signature|bearer|authorization|licen[cs]e[ _.-]?key|secret|credential|passphrase|instrumentation[ _.-]?key"
-_SHORT_KEYS = r"key|auth|salt|pepper|sid|sig|sess|session|jwt|pat|hmac|apikey|otp|cookie|dsn|seed|nonce|csrf|xsrf|csrftoken|remember"
+_SHORT_KEYS = r"key|auth|salt|pepper|sid|sig|sess|session|jwt|pat|hmac|apikey|otp|cookie|dsn|seed|nonce|csrf|xsrf|csrftoken|remember|login"
 _SHORT_KEYS_CAMEL = r"Key|Auth|Salt|Pepper|Sid|Sig|Jwt|Pat"
 
 
