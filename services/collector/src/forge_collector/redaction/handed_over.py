@@ -92,6 +92,27 @@ RULES: tuple[Rule, ...] = (
         rb"(?i)\buse \d{4,8} to (?:sign|log|verify|confirm)|\bcode: \d{4,8}\b[^\n]{0,30}share",
         rb"(?i)(?:\buse|\bcode:) (?P<value>\d{4,8}) ?(?:to (?:sign|log|verify|confirm)|\.? [^\n\x00]{0,20}share)",
     ),
+    # Private parts of JSON Web Keys.
+    _rule(
+        "PRIVATE_KEY",
+        rb"\"(?:d|k|p|q|dp|dq|qi)\\{0,3}\"\s?:\s?\\{0,3}\"[\w-]{24}",
+        rb"\"(?:d|k|p|q|dp|dq|qi)\\{0,3}\"\s?:\s?\\{0,3}\"(?P<value>[\w-]{24,}+)",
+        values.is_key,
+    ),
+    # A name and a password at the end of a line: `root / …`, `admin:…`.
+    _rule(
+        "PASSWORD",
+        rb"[a-z]{2}(?: ?/ |: ?)[^\s/]{3,60}[!#$%^&*?~][^\s]{0,20}(?:\s|$|\\)",
+        rb"(?<![\w/.-])(?:root|admin\w{0,12}|user\w{0,6}|login|guest|test|[a-z]{2,10}(?=:))(?: ?/ |:)(?P<value>[^\s/:\"'`<>(){}\[\],;=\\\x00]{7,60})(?=[ \t]{0,4}(?:[\r\n\x00]|\\|\Z))",
+        lambda value: _has_shape(value) and re.search(rb"[!#$%^&*?~]", value) is not None,
+    ),
+    # What is used as one: `… as token`.
+    _rule(
+        "TOKEN",
+        rb"(?i)[A-Za-z0-9_-]{8}[\"'`]? (?:as (?:the |my |a )?|is (?:the|my|a|our) )(?:[a-z]{2,8} )?(?:api[ -]?key|token|secret|key|credential)",
+        rb"(?i)(?<![\w-])(?P<value>[\w.-]{16,200})[\"'`]? (?:as (?:the |my |a )?|is (?:the|my|a|our) )(?:[a-z]{2,8} )?(?:api[ -]?key|token|secret|key|credential)",
+        _is_random,
+    ),
     # `name:password@host` without a scheme.
     _rule(
         "PASSWORD",
