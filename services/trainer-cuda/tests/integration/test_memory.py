@@ -10,6 +10,7 @@ from forge_common import nano
 from forge_common.contracts.stages import Progress
 from forge_common.queue.child import ChildFailed
 from forge_common.queue.stage import Beat
+from forge_common.testing.tiny_model import write_tiny_model
 from forge_common.weights.jobs import TrainOutcome
 
 pytestmark = [
@@ -58,3 +59,15 @@ def test_where_nothing_fits_the_run_says_so_and_what_would(bench, make_job):
         trained(bench, job)
 
     assert caught.value.code == "out_of_memory"
+
+
+def test_where_no_whole_row_fits_shorter_ones_are_tried(bench, make_job, tmp_path):
+    base = write_tiny_model(tmp_path / "wide", max_position_embeddings=16_384, intermediate_size=4096)
+    rows = [(f"say {i}", f"{i} it is") for i in range(5)] + [(f"say {i}", "word " * 1200) for i in range(3)]
+    rules = RULES | {"max_seq_length": 16_384, "max_memory_gb": 0.75}
+
+    outcome, said = trained(bench, make_job(train=rows, valid=[], base=base, **rules))
+
+    assert any(message.startswith("memory ran out: rows of at most") for message in said)
+    assert outcome.too_long == 3
+    assert outcome.max_seq_length < 16_384
