@@ -1,6 +1,6 @@
 """Scores prose: gates first, then structure, a weighted rubric, likeness to the gold answer, requirements with evidence.
 
-Empty, refused and echoed answers score nothing. An answer that meets no criterion, or is mostly about something else, is worth a tenth at
+Empty, refused and echoed answers, and those about something else, score nothing. An answer that meets no criterion is worth a tenth at
 most, however well it is written. What needs a judge and has none is left out, and said.
 """
 
@@ -16,11 +16,11 @@ from forge_evaluator.benchmarks import Criterion, DocumentCheck, Task
 from forge_evaluator.extract import strip
 from forge_evaluator.scorers.completeness import Covered, completeness
 from forge_evaluator.scorers.likeness import likeness
-from forge_evaluator.scorers.prose import Document, Prompt, Sentence, plain, read
+from forge_evaluator.scorers.prose import Prompt, plain, read
 from forge_evaluator.scorers.score import Answered, Parts, Score
 from forge_evaluator.scorers.structure import structure
+from forge_evaluator.scorers.topic import Topic
 from forge_evaluator.scorers.typed import Found, Reading, decide
-from forge_evaluator.scorers.vocabulary import content, words
 
 _NOTHING_MET = 0.1
 _ECHO = 0.8
@@ -64,43 +64,41 @@ class _Decided:
 def score(task: Task, check: DocumentCheck, answered: Answered, judge: Judges | None = None) -> Score:
     text = plain(strip(answered.text[:_MAX_READ]))
     document, prompt = read(text), Prompt(task.prompt)
-    if reason := _gate(document, prompt):
+    # A question alone does not have the words of its answers.
+    topic = Topic(task, check) if task.gold_answer else None
+    reading = Reading.of(document, prompt, topic)
+    if reason := _gate(reading, prompt):
         return _nothing(reason, answered)
-    reading = Reading.of(document, prompt)
     decided = [_Decided(criterion, _decide(task, criterion, reading, judge)) for criterion in check.rubric]
     if _is_refusal(text) and not any(d.gained > 0 for d in decided):
         return _nothing("the answer refuses", answered)
-    gold = Reading.of(read(plain(task.gold_answer)), prompt)
-    relevant = reading.about(_topic(task))
-    shaped, flaws = structure(check, reading, relevant)
-    covered = completeness(task.requirements, reading.fresh if not document.is_listed else ())
-    enough = _enough(check, relevant)
+    gold = Reading.of(read(plain(task.gold_answer)), prompt, topic)
+    shaped, flaws = structure(check, reading)
+    covered = completeness(task.requirements, () if reading.is_listed else reading.heard)
+    enough = _enough(check, reading.length)
     parts = Parts(
         structure=shaped,
         correctness=_scaled(_correctness(decided), enough),
-        similarity=likeness(reading.text, gold.text) if gold.text else None,
+        # What is about something else dilutes by its length, and not by the letters that it happens to share.
+        similarity=likeness(reading.text, gold.text) * reading.share if gold.text else None,
         completeness=_scaled(sum(c.share for c in covered) / len(covered) if covered else None, enough),
     )
     return Score(
         points=None,
         outcome=_outcome(parts, answered),
-        parts=parts if _is_on_the_point(decided, reading, relevant) else _capped(parts),
+        parts=parts if _meets_any(decided) else _capped(parts),
         evidence=tuple(_evidence(decided, covered)),
         explanation="; ".join(_explained(decided, covered, flaws)),
     )
 
 
-def _topic(task: Task) -> frozenset[str]:
-    return content(words(plain("\n".join((task.prompt, *task.requirements, task.gold_answer)))))
-
-
-def _gate(document: Document, prompt: Prompt) -> str:
+def _gate(reading: Reading, prompt: Prompt) -> str:
     """Why the whole answer is worth nothing; empty when it is not."""
-    if not document.words:
+    if not reading.document.words:
         return "the answer is empty"
-    if prompt.share_in(document.words) >= _ECHO:
+    if prompt.share_in(reading.document.words) >= _ECHO:
         return "the answer repeats the prompt"
-    return ""
+    return "" if reading.share >= _ABOUT else "the answer is about something else"
 
 
 def _is_refusal(text: str) -> bool:
@@ -109,7 +107,7 @@ def _is_refusal(text: str) -> bool:
 
 def _decide(task: Task, criterion: Criterion, reading: Reading, judge: Judges | None) -> Found | None:
     if criterion.check is not None:
-        return decide(criterion.check, reading)
+        return decide(criterion.check, reading, is_held_against=criterion.points < 0)
     return judge.criterion(task.prompt, criterion, reading.document.text) if judge else None
 
 
@@ -121,10 +119,8 @@ def _correctness(decided: Sequence[_Decided]) -> float | None:
     return min(1.0, max(0.0, sum(d.gained for d in decided) / reachable))
 
 
-def _is_on_the_point(decided: Sequence[_Decided], reading: Reading, relevant: Sequence[Sentence]) -> bool:
-    """Whether the text is about the task, and any positive criterion is met; nothing decided says nothing against it."""
-    if sum(len(s.text) for s in relevant) < _ABOUT * len(reading.text):
-        return False
+def _meets_any(decided: Sequence[_Decided]) -> bool:
+    """Any positive criterion; nothing decided says nothing against it."""
     positive = [d for d in decided if d.found and d.criterion.points > 0]
     return not positive or any(d.gained > 0 for d in positive)
 
@@ -135,10 +131,9 @@ def _capped(parts: Parts) -> Parts:
     return Parts.model_validate(values | {"completeness": parts.completeness and 0.0})
 
 
-def _enough(check: DocumentCheck, relevant: Sequence[Sentence]) -> float:
+def _enough(check: DocumentCheck, length: int) -> float:
     """A few phrases are no short document: under half of the least length, only the share that is there counts."""
-    count = sum(len(sentence.own_words) for sentence in relevant)
-    return min(1.0, 2 * count / check.min_words) if check.min_words else 1.0
+    return min(1.0, 2 * length / check.min_words) if check.min_words else 1.0
 
 
 def _scaled(share: float | None, by: float) -> float | None:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+from forge_evaluator.scorers.addressed import is_addressed
 from forge_evaluator.scorers.vocabulary import (
     content,
     function_share,
@@ -26,12 +27,6 @@ MAX_CHARS = 200_000
 MIN_WORDS = 5
 """Fewer words state nothing."""
 MAX_WORDS = 80
-# Not "award full marks": a marking scheme may say that, and be the answer.
-_TO_THE_SCORER = re.compile(
-    r"\b(?:ignore|disregard|override|forget)\b[^.]{0,40}\b(?:rubric|instructions?|criteria|guidelines?)\b"
-    r"|\b(?:note|message|instructions?) (?:to|for) (?:the |whoever )?(?:grader|scorer|evaluator|judge)\b",
-    re.IGNORECASE,
-)
 # Words without a full stop for longer than that are no sentence.
 _MAX_SENTENCE_WORDS = 100
 UNMARKED = 7
@@ -58,7 +53,7 @@ _ITEM = re.compile(r"^\s*(?:[-*+•–]|\(?\d{1,3}[.)]|\(?[a-zA-Z][.)])\s+")
 _ROW = re.compile(r"^\s*\|.*\|\s*$|^[^|\n]+\|[^|\n]+\|[^\n]*$")
 _RULE = re.compile(r"^[\s|:=*_+-]+$")
 _QUOTE = re.compile(r"^\s*(?:>\s?)+")
-_END = re.compile(r"[.!?…]{1,8}[\"'”’)\]*_]{0,8}(?=\s)")
+_END = re.compile(r"[.!?…]{1,8}[\"'”’)\]*_]{0,8}(?=\s)|[。।]")
 _ABBREVIATED = re.compile(
     r"(?:^|[\s(\[])(?:[A-Za-z]|e\.g|i\.e|etc|cf|vs|al|approx|art|arts|sec|secs|no|nos|para|paras|ch|cl|reg|regs|fig|eq"
     r"|pp?|vol|ed|eds|dr|mr|mrs|ms|prof|st|inc|ltd|co|corp|jr|sr|dept|est|max|min|jan|feb|mar|apr|jun|jul|aug|sept?|oct"
@@ -95,10 +90,10 @@ class Sentence:
     def content(self) -> frozenset[str]:
         return content(self.words)
 
-    @property
+    @cached_property
     def is_to_the_scorer(self) -> bool:
         """Instructions to whoever scores it, or a verdict on itself as data."""
-        return self.text.lstrip().startswith('{"') or _TO_THE_SCORER.search(self.text) is not None
+        return is_addressed(self.text)
 
     @property
     def is_statement(self) -> bool:
@@ -134,16 +129,17 @@ class Document:
     def words(self) -> tuple[str, ...]:
         return tuple(words(self.text))
 
-    @cached_property
-    def is_prose(self) -> bool:
-        """No list of keywords, and no words in a random order, nor in the alphabet's."""
-        has_order = not is_scrambled(self.words) and not is_alphabetical(self.words)
-        return has_order and function_share(self.words) >= _TEXT_SHARE
 
-    @cached_property
-    def is_listed(self) -> bool:
-        """Whether it only names things: then it states none."""
-        return is_listed([part for line in _broken_lines(self.text) for part in _STOP.split(line)])
+def is_prose(found: Sequence[str]) -> bool:
+    """No list of keywords, and no words in a random order, nor in the alphabet's."""
+    has_order = not is_scrambled(found) and not is_alphabetical(found)
+    return has_order and function_share(found) >= _TEXT_SHARE
+
+
+def spans(text: str) -> Iterator[str]:
+    """What stands between two stops, or on a short line of its own."""
+    for line in _broken_lines(text):
+        yield from _STOP.split(line)
 
 
 def plain(text: str) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
 from forge_evaluator.benchmarks.checks import DocumentCheck, Terms
+from forge_evaluator.scorers.addressed import is_addressed
 from forge_evaluator.scorers.prose import UNMARKED, Document, Section, Sentence, run_in_heading, sentence_list
 from forge_evaluator.scorers.typed import Reading, pattern
 from forge_evaluator.scorers.vocabulary import words
@@ -15,33 +16,30 @@ SECTION_WORDS = 25
 _TOO_SHORT = 0.2
 _FORM, _LENGTH, _ORDER = 0.6, 0.2, 0.2
 _ENOUGH_PROSE = 0.5
-_SAME_PARAGRAPH_WORDS = 8
+_SAME_WORDS = 8
 
 
-def structure(
-    check: DocumentCheck, reading: Reading, relevant: Sequence[Sentence]
-) -> tuple[float, tuple[str, ...]]:
+def structure(check: DocumentCheck, reading: Reading) -> tuple[float, tuple[str, ...]]:
     """Share of 1, and what is amiss. Far fewer words than asked for: a fifth at most.
 
-    Only `relevant` sentences fill sections and reach the least length, so that padding gains nothing.
+    Only sentences about the task fill sections and reach the least length, so that padding gains nothing.
     """
     flaws: list[str] = []
-    document = reading.document
-    form = _sections(check, document, relevant, flaws) if check.sections else _prose(reading, flaws)
-    count = sum(len(sentence.own_words) for sentence in relevant)
-    length = _length(check, count, len(document.words), flaws)
-    share = _FORM * form + _LENGTH * length + _ORDER * _order(document, flaws)
-    if count < check.min_words / 2:
+    form = _sections(check, reading, flaws) if check.sections else _prose(reading, flaws)
+    length = _length(check, reading.length, len(reading.document.words), flaws)
+    share = _FORM * form + _LENGTH * length + _ORDER * _order(reading, flaws)
+    if reading.length < check.min_words / 2:
         share = min(share, _TOO_SHORT)
     return share, tuple(flaws)
 
 
-def _sections(check: DocumentCheck, document: Document, fresh: Sequence[Sentence], flaws: list[str]) -> float:
-    kept = {sentence.text for sentence in fresh}
+def _sections(check: DocumentCheck, reading: Reading, flaws: list[str]) -> float:
+    lengths = {sentence.text: reading.lengths[sentence] for sentence in reading.relevant}
     found = 0
     for titles in check.sections:
         count = max(
-            (_prose_words(body, kept) for body in _bodies(titles, check.sections, document)), default=None
+            (_prose_words(body, lengths) for body in _bodies(titles, check.sections, reading.document)),
+            default=None,
         )
         if count is None:
             flaws.append(f"no section {titles[0]!r}")
@@ -85,17 +83,16 @@ def _names(titles: Terms, heading: str) -> bool:
     return bool(heading) and bool(pattern(titles).search(f" {' '.join(words(heading))} "))
 
 
-def _prose_words(body: Iterable[Sentence], kept: set[str]) -> int:
+def _prose_words(body: Iterable[Sentence], lengths: Mapping[str, int]) -> int:
     """Each sentence once."""
-    prose = {s.text: s for s in body if s.is_statement and s.text in kept}
-    return sum(len(sentence.own_words) for sentence in prose.values())
+    return sum(lengths[text] for text in {s.text for s in body if s.is_statement and s.text in lengths})
 
 
 def _prose(reading: Reading, flaws: list[str]) -> float:
-    if not reading.document.is_prose:
+    if not reading.is_prose:
         flaws.append("no prose")
         return 0.0
-    stated = sum(len(sentence.own_words) for sentence in reading.fresh if sentence.is_statement)
+    stated = sum(reading.lengths[sentence] for sentence in reading.relevant if sentence.is_statement)
     share = min(1.0, stated / max(1, len(reading.document.words)) / _ENOUGH_PROSE)
     if share < 1:
         flaws.append("less than half of the text is sentences of its own")
@@ -113,24 +110,28 @@ def _length(check: DocumentCheck, relevant: int, count: int, flaws: list[str]) -
     return 1.0
 
 
-def _order(document: Document, flaws: list[str]) -> float:
-    levels = [section.level for section in document.sections if 0 < section.level < UNMARKED]
-    titles = [" ".join(words(section.title)) for section in document.sections if section.title]
+def _order(reading: Reading, flaws: list[str]) -> float:
+    told = {sentence.text for sentence in reading.relevant}
+    sections = [section for section in reading.document.sections if _is_told(section, told)]
+    levels = [section.level for section in sections if 0 < section.level < UNMARKED]
+    titles = [" ".join(words(section.title)) for section in sections if section.title]
     amiss = {
         "headings skip a level": any(b > a + 1 for a, b in pairwise(levels)),
         "a heading comes twice": len(set(titles)) < len(titles),
-        "a paragraph comes twice": _repeats(document) > 0,
+        "a sentence comes twice": _repeats(reading) > 0,
     }
     found = [name for name, is_so in amiss.items() if is_so]
     flaws.extend(found)
     return 1 - len(found) / len(amiss)
 
 
-def _repeats(document: Document) -> int:
-    paragraphs = Counter(
-        tuple(found)
-        for section in document.sections
-        for paragraph in section.paragraphs
-        if len(found := words(paragraph)) >= _SAME_PARAGRAPH_WORDS
-    )
-    return sum(count - 1 for count in paragraphs.values())
+def _is_told(section: Section, told: set[str]) -> bool:
+    """Not a heading in between that is about something else: it would mend a level that is skipped."""
+    if section.sentences:
+        return any(sentence.text in told or not sentence.content for sentence in section.sentences)
+    return not is_addressed(section.title)
+
+
+def _repeats(reading: Reading) -> int:
+    said = Counter(s.own_words for s in reading.relevant if len(s.own_words) >= _SAME_WORDS)
+    return sum(count - 1 for count in said.values())

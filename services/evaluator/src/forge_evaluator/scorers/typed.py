@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import pairwise
+from typing import Protocol
 
 from forge_evaluator.benchmarks.checks import (
     CitationCheck,
@@ -22,12 +23,12 @@ from forge_evaluator.benchmarks.checks import (
 )
 from forge_evaluator.scorers.figures import amounts, dates, figures, is_falling, unit
 from forge_evaluator.scorers.negation import denies_before, disowns, polarities
-from forge_evaluator.scorers.prose import MAX_WORDS, Document, Prompt, Sentence
-from forge_evaluator.scorers.vocabulary import words
+from forge_evaluator.scorers.addressed import is_addressed
+from forge_evaluator.scorers.prose import MAX_WORDS, Document, Prompt, Sentence, is_prose, spans
+from forge_evaluator.scorers.vocabulary import is_listed, words
 
 LISTED = "the answer lists phrases and states nothing"
 _CONTRADICTED = 0.5
-_ON_TOPIC = 0.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,40 +40,107 @@ class Found:
     why: str = ""
 
 
+class About(Protocol):
+    """What a task is about; `topic.Topic` is one."""
+
+    def holds(self, sentence: Sentence) -> bool: ...
+
+    def touches(self, sentence: Sentence) -> bool: ...
+
+    def passes_by(self, sentence: Sentence) -> bool: ...
+
+    def length(self, sentence: Sentence) -> int: ...
+
+
 @dataclass(frozen=True)
 class Reading:
-    """An answer as the checks see it: `fresh` are the sentences that are not copied from the prompt, nor meant for a scorer."""
+    """An answer as the checks see it. What is not about the task is in no list but `fresh`: words that are added to an answer
+    and say nothing about its task change nothing here, and so cannot gain.
+
+    `fresh`: not copied from the prompt. `heard`: may be evidence. `relevant`: about the task, fills sections and lengths.
+    """
 
     document: Document
     fresh: tuple[Sentence, ...]
+    heard: tuple[Sentence, ...]
+    relevant: tuple[Sentence, ...]
+    lengths: dict[Sentence, int]
+    """Of each relevant sentence, in words; what is put before or behind them adds nothing."""
+    share: float
+    """Of the text that says anything at all, how much is about the task."""
 
     @classmethod
-    def of(cls, document: Document, prompt: Prompt) -> Reading:
+    def of(cls, document: Document, prompt: Prompt, about: About | None = None) -> Reading:
+        """Without a topic everything is about it."""
         # A bag of all the right words has no full stops: it is one long sentence, and says nothing.
-        sentences = (s for s in document.sentences if len(s.words) <= MAX_WORDS and not s.is_to_the_scorer)
-        return cls(document, tuple(s for s in sentences if not prompt.holds(s.own_words)))
+        fresh = [s for s in document.sentences if len(s.words) <= MAX_WORDS and not prompt.holds(s.own_words)]
+        spoken = [_led(s, about) for s in fresh if not s.is_to_the_scorer]
+        relevant = [s for s in spoken if s.content and (about is None or about.holds(s))]
+        passing = [s for s in spoken if about is not None and about.passes_by(s)]
+        lengths = {s: about.length(s) if about else len(s.own_words) for s in relevant}
+        on = sum(lengths[s] for s in relevant)
+        off = sum(len(s.own_words) for s in (*passing, *(s for s in fresh if s.is_to_the_scorer)))
+        return cls(
+            document,
+            tuple(fresh),
+            tuple(s for s in spoken if about is None or about.touches(s)),
+            tuple(relevant),
+            lengths,
+            on / (on + off) if on else 0.0,
+        )
+
+    @cached_property
+    def length(self) -> int:
+        return sum(self.lengths[sentence] for sentence in self.relevant)
 
     @cached_property
     def owned(self) -> tuple[Sentence, ...]:
-        """The fresh sentences but for those that call themselves untrue."""
-        return tuple(sentence for sentence in self.fresh if not disowns(sentence.text))
+        """The sentences that are heard, but for those that call themselves untrue."""
+        return tuple(sentence for sentence in self.heard if not disowns(sentence.text))
 
     @cached_property
     def text(self) -> str:
-        return "\n".join(sentence.text for sentence in self.fresh)
+        return "\n".join(sentence.text for sentence in self.relevant)
 
-    def about(self, topic: frozenset[str]) -> tuple[Sentence, ...]:
-        """The fresh sentences that share enough words with `topic`: other answers of a domain share a tenth, right ones half."""
-        return tuple(
-            s for s in self.fresh if s.content and len(s.content & topic) >= _ON_TOPIC * len(s.content)
-        )
+    @cached_property
+    def is_prose(self) -> bool:
+        return is_prose([word for sentence in self.relevant for word in sentence.own_words])
+
+    @cached_property
+    def is_listed(self) -> bool:
+        """Whether it only names things: then it states none."""
+        kept = [span for sentence in self.relevant for span in spans(sentence.text)]
+        return is_listed(kept)
+
+    @cached_property
+    def whole(self) -> Reading:
+        """With everything in it that could count against the answer."""
+        return replace(self, heard=self.fresh, relevant=self.fresh)
 
 
-def decide(check: TypedCheck, reading: Reading) -> Found:
-    if not reading.document.is_prose:
+def _led(sentence: Sentence, about: About | None) -> Sentence:
+    """Without the line that introduces its list, where that one is about something else."""
+    if not sentence.lead or about is None:
+        return sentence
+    lead = Sentence(sentence.lead)
+    return sentence if about.holds(lead) and not lead.is_to_the_scorer else replace(sentence, lead="")
+
+
+def decide(check: TypedCheck, reading: Reading, *, is_held_against: bool = False) -> Found:
+    """`is_held_against`: what an answer should not say counts wherever it stands, and a denial beside it takes nothing back."""
+    if is_held_against:
+        found = _decide(check, reading.whole)
+        return replace(found, share=1.0) if found.share else found
+    if not reading.is_prose:
         return Found(0.0, why="the answer is no prose")
+    if reading.is_listed and isinstance(check, StatesCheck):
+        return Found(0.0, why=LISTED)
+    return _decide(check, reading)
+
+
+def _decide(check: TypedCheck, reading: Reading) -> Found:
     if isinstance(check, StatesCheck):
-        return _states(check, reading) if not reading.document.is_listed else Found(0.0, why=LISTED)
+        return _states(check, reading)
     if isinstance(check, FigureCheck):
         return _figure(check, reading)
     if isinstance(check, DateCheck):
@@ -122,7 +190,7 @@ def _positions(terms: Terms, joined: str) -> set[int]:
 
 def _states(check: StatesCheck, reading: Reading) -> Found:
     said: dict[bool, list[tuple[str, list[set[str]]]]] = {True: [], False: []}
-    for passage in _passages(check, reading.fresh):
+    for passage in _passages(check, reading):
         text = " ".join(sentence.whole for sentence in passage)
         found = words(text)
         joined = _joined(found)
@@ -155,12 +223,11 @@ def _contrary(quote: str, terms: list[set[str]], opposed: Sequence[tuple[str, li
     )
 
 
-def _passages(check: StatesCheck, sentences: Sequence[Sentence]) -> Iterator[tuple[Sentence, ...]]:
-    for sentence in sentences:
-        if sentence.is_statement:
-            yield (sentence,)
+def _passages(check: StatesCheck, reading: Reading) -> Iterator[tuple[Sentence, ...]]:
+    """Neighbours are those with nothing between them but what says nothing about the task."""
+    yield from ((sentence,) for sentence in reading.heard if sentence.is_statement)
     if check.within == "passage":
-        yield from (pair for pair in pairwise(sentences) if all(s.is_statement for s in pair))
+        yield from (pair for pair in pairwise(reading.relevant) if all(s.is_statement for s in pair))
 
 
 def _figure(check: FigureCheck, reading: Reading) -> Found:
@@ -257,7 +324,11 @@ def _label(check: LabelCheck, reading: Reading) -> Found:
     cue = re.compile(
         rf"^[\s*_#>\-\d.)]*{re.escape(check.cue)}[\s*_]*[:=–—-][\s*_]*(.*)$", re.IGNORECASE | re.MULTILINE
     )
-    lines = [found for found in cue.finditer(reading.document.text) if found[1].strip()]
+    lines = [
+        found
+        for found in cue.finditer(reading.document.text)
+        if found[1].strip() and not is_addressed(found.group())
+    ]
     if lines:
         named = [_options(check, found[1]) for found in lines]
         is_right = all(names == {check.value} for names in named)

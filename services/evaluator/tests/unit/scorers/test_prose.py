@@ -26,7 +26,7 @@ RUBRIC = [{"id": "a", "text": "A", "points": 1}]
 def form(text: str, **check: object) -> tuple[float, tuple[str, ...]]:
     reading = Reading.of(read(plain(text)), Prompt("Advise."))
     return structure(
-        DocumentCheck.model_validate({"rubric": RUBRIC, "min_words": 0} | check), reading, reading.fresh
+        DocumentCheck.model_validate({"rubric": RUBRIC, "min_words": 0} | check), reading
     )
 
 

@@ -1,0 +1,91 @@
+"""What a task is about, as words: a sentence that shares too few of them fills nothing, whoever wrote it and in what language.
+
+Words that stand in any text, and those of marking, say nothing about a task and are not counted on either side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+
+from forge_evaluator.benchmarks import DocumentCheck, Task
+from forge_evaluator.benchmarks.checks import LabelCheck, StatesCheck
+from forge_evaluator.scorers.prose import Sentence, plain
+from forge_evaluator.scorers.vocabulary import content, stem, words
+
+_SHARE = 0.3
+_TWO = 2
+_COMMONPLACE = frozenset(
+    map(
+        stem,
+        """able add ask available aware away back bad begin best better big bring call carefully case certain certainly change come
+        common complete consider correct course day detail different do done easy end enough every everything example
+        exactly fact feel find fine first follow following free full fully general get give glad go good great hand happen hard
+        have hello help here high hope idea important include information involve keep kind know large last later learn leave
+        let like little long look lot low made main make matter mean mention mind need new next nothing number obviously okay
+        order part people person place please point possible probably problem put question read ready really reason
+        result right say see sentence set short show simple simply small something start state still sure take tell text
+        thank thing think time today total try turn type understand use useful usual want way week well will without word
+        work world write wrong year yes""".split(),
+    )
+)
+_OF_MARKING = frozenset(
+    map(
+        stem,
+        """above answer approve assess award below credit criteria criterion evaluate evaluation evaluator excellent flawless grade
+        grader grading highest ignore instruction instructions judge judgement mark marker marks maximum model output pass passed
+        perfect points prompt quality rate rating reply required requirement requirements response rubric score scorer
+        scoring submission system task test tests top verdict""".split(),
+    )
+)
+
+
+# `Answer: 54,000` is one.
+_SELF_PRAISE = _OF_MARKING - {stem("answer")}
+
+
+class Topic:
+    """The words of the question, the gold answer, the requirements and the rubric's terms."""
+
+    def __init__(self, task: Task, check: DocumentCheck) -> None:
+        told = "\n".join((task.prompt, *task.requirements, task.gold_answer, *_terms(check)))
+        self._all = content(words(plain(told)))
+        self._stems = _telling(self._all)
+        self._figures = frozenset(word for word in words(plain(told)) if word[0].isdigit())
+
+    def holds(self, sentence: Sentence) -> bool:
+        """Whether it is about the task: two of its words at least, or all, and three in ten."""
+        telling = _telling(sentence.content)
+        shared = len(telling & self._stems)
+        return shared >= min(_TWO, len(telling)) > 0 and shared >= _SHARE * len(telling)
+
+    def touches(self, sentence: Sentence) -> bool:
+        """Whether it may be heard as evidence: it shares a word, or has none of its own (`= 54,000`)."""
+        telling = _telling(sentence.content)
+        return bool(telling & self._stems) or not (telling or (sentence.content & _SELF_PRAISE) - self._all)
+
+    def length(self, sentence: Sentence) -> int:
+        """Words from the first to the last that the task has: what is put before or behind them adds nothing."""
+        places = [place for place, word in enumerate(sentence.own_words) if self._has(word)]
+        return places[-1] - places[0] + 1 if places else 0
+
+    def _has(self, word: str) -> bool:
+        return word in self._figures or stem(word) in self._stems
+
+    def passes_by(self, sentence: Sentence) -> bool:
+        """Whether it is about something else."""
+        return bool(_telling(sentence.content)) and not self.holds(sentence)
+
+
+def _terms(check: DocumentCheck) -> Iterable[str]:
+    for criterion in check.rubric:
+        if isinstance(criterion.check, LabelCheck):
+            yield from criterion.check.options
+        if isinstance(criterion.check, StatesCheck) and criterion.points > 0:
+            for group in criterion.check.groups:
+                yield from group
+
+
+@lru_cache(maxsize=4096)
+def _telling(stems: frozenset[str]) -> frozenset[str]:
+    return stems - _COMMONPLACE - _OF_MARKING
