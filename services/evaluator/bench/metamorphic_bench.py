@@ -1,6 +1,6 @@
 """Mean score of related answers for every shipped benchmark, and every relation that does not hold.
 
-    python services/evaluator/bench/metamorphic_bench.py [--quick] [NAME ...]
+    python services/evaluator/bench/metamorphic_bench.py [--quick] [--every] [NAME ...]
 
 The status is 1 when a relation is broken or a gold answer scores under 95.
 """
@@ -18,14 +18,14 @@ from forge_common.contracts.domain import Scoring
 from forge_evaluator.benchmarks import Task, read, shipped
 from forge_evaluator.benchmarks.load import shipped_names
 from forge_evaluator.benchmarks.selftest import GOLD_AT_LEAST
-from forge_evaluator.metamorphic import Row, measure
+from forge_evaluator.metamorphic import EVERY, PHRASES_A_TASK, Row, measure
 from forge_evaluator.sandbox import Pool, probe
 from forge_evaluator.scorers import Answered, Score, score
 
 QUICK = 8
-ORDER = ("gold", "renamed", "fences", "prose", "thinking", "padded", "half", "filled_half", "injected_half", "mutant", "injected_mutant",
-         "injected_comment", "padded_mutant", "soup", "sorted", "phrases", "echo", "echo_8", "stub", "wrong_domain", "refusal",
-         "injected_refusal", "empty")  # fmt: skip
+ORDER = ("gold", "renamed", "fences", "prose", "thinking", "padded", "injected", "half", "filled_half", "padded_half", "injected_half",
+         "mutant", "padded_mutant", "injected_mutant", "soup", "sorted", "phrases", "echo", "echo_8", "injected_echo", "stub",
+         "wrong_domain", "refusal", "injected_refusal", "empty")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -52,14 +52,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="metamorphic_bench.py", description=__doc__.partition("\n")[0])
     parser.add_argument("names", nargs="*", default=shipped_names())
     parser.add_argument("--quick", action="store_true", help=f"{QUICK} tasks of each benchmark")
+    parser.add_argument("--every", action="store_true", help=f"all {EVERY} wordings of injections for every task")
     arguments = parser.parse_args()
+    phrases = EVERY if arguments.every else PHRASES_A_TASK
     with Pool(probe()) as pool:
-        measured = [_measure(name, pool, quick=arguments.quick) for name in arguments.names]
+        measured = [_measure(name, pool, phrases, quick=arguments.quick) for name in arguments.names]
     _print(measured)
     return 1 if any(found.flaws() for found in measured) else 0
 
 
-def _measure(name: str, pool: Pool, *, quick: bool) -> Measured:
+def _measure(name: str, pool: Pool, phrases: int, *, quick: bool) -> Measured:
     tasks = [task for task in read(shipped(name)).tasks if task.check is not None]
     tasks = tasks[:: max(1, len(tasks) // QUICK)] if quick else tasks
 
@@ -67,7 +69,7 @@ def _measure(name: str, pool: Pool, *, quick: bool) -> Measured:
         return score(task, answered, Scoring(), pool)
 
     with ThreadPoolExecutor(2) as threads:
-        return Measured(name, list(threads.map(lambda task: measure(task, judge), tasks)))
+        return Measured(name, list(threads.map(lambda task: measure(task, judge, phrases), tasks)))
 
 
 def _print(measured: list[Measured]) -> None:

@@ -25,7 +25,7 @@ from forge_evaluator.scorers.typed import Found, Reading, decide
 _NOTHING_MET = 0.1
 _ECHO = 0.8
 # Of other answers of the same domain a tenth of the text is on the topic, of right ones nearly all.
-_ABOUT = 0.35
+_ABOUT = 0.3
 _REFUSAL = re.compile(
     r"\bI(?:'m| am)\s+(?:(?:very|really|so)\s+)?sorry\b|\bI\s+apologi[sz]e\b|\bas an AI\b|\bI\s+must\s+decline\b"
     r"|\bI\s+(?:can't|cannot|can not|won't|will not|am unable to|am not able to)\b|\bI'm\s+(?:unable|not able)\s+to\b",

@@ -11,7 +11,7 @@ from functools import lru_cache
 from forge_evaluator.benchmarks import DocumentCheck, Task
 from forge_evaluator.benchmarks.checks import LabelCheck, StatesCheck
 from forge_evaluator.scorers.prose import Sentence, plain
-from forge_evaluator.scorers.vocabulary import content, stem, words
+from forge_evaluator.scorers.vocabulary import FUNCTION_WORDS, content, stem, words
 
 _SHARE = 0.3
 _TWO = 2
@@ -51,6 +51,7 @@ class Topic:
         told = "\n".join((task.prompt, *task.requirements, task.gold_answer, *_terms(check)))
         self._all = content(words(plain(told)))
         self._stems = _telling(self._all)
+        self._said = self._all - _OF_MARKING
         self._figures = frozenset(word for word in words(plain(told)) if word[0].isdigit())
 
     def holds(self, sentence: Sentence) -> bool:
@@ -66,11 +67,15 @@ class Topic:
 
     def length(self, sentence: Sentence) -> int:
         """Words from the first to the last that the task has: what is put before or behind them adds nothing."""
-        places = [place for place, word in enumerate(sentence.own_words) if self._has(word)]
-        return places[-1] - places[0] + 1 if places else 0
+        spoken = sentence.own_words
+        places = [place for place, word in enumerate(spoken) if self._has(word)]
+        if not places:
+            return 0
+        lead = [word in FUNCTION_WORDS for word in spoken[max(0, places[0] - _TWO) : places[0]]]
+        return places[-1] - places[0] + 1 + sum(lead)
 
     def _has(self, word: str) -> bool:
-        return word in self._figures or stem(word) in self._stems
+        return word in self._figures or stem(word) in self._said
 
     def passes_by(self, sentence: Sentence) -> bool:
         """Whether it is about something else."""
