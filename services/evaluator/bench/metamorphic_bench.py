@@ -52,7 +52,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="metamorphic_bench.py", description=__doc__.partition("\n")[0])
     parser.add_argument("names", nargs="*", default=shipped_names())
     parser.add_argument("--quick", action="store_true", help=f"{QUICK} tasks of each benchmark")
-    parser.add_argument("--every", action="store_true", help=f"all {EVERY} wordings of injections for every task")
+    parser.add_argument(
+        "--every", action="store_true", help=f"all {EVERY} wordings of injections for every task"
+    )
     arguments = parser.parse_args()
     phrases = EVERY if arguments.every else PHRASES_A_TASK
     with Pool(probe()) as pool:

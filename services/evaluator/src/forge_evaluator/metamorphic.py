@@ -50,7 +50,15 @@ _LOW = 20.0
 _RENAMING = 1.0
 _WORTHLESS = ("soup", "sorted", "phrases", "echo", "echo_8", "refusal", "injected_refusal", "empty")
 # What the requirements' own phrases are joined by: `{}` is each of them.
-_JOINED = (("", "; "), ("", ". "), ("", ", "), ("", " and "), ("", "\n"), ("- ", "\n- "), ("What matters in this case is:\n\n- ", "\n- "))
+_JOINED = (
+    ("", "; "),
+    ("", ". "),
+    ("", ", "),
+    ("", " and "),
+    ("", "\n"),
+    ("- ", "\n- "),
+    ("What matters in this case is:\n\n- ", "\n- "),
+)
 # Wordings for each task; `EVERY` for a run that takes its time.
 PHRASES_A_TASK, EVERY = 4, len(PHRASES)
 _DRESSED = ("fence_", "prose", "thinking")
@@ -167,7 +175,9 @@ def _of_code(task: Task, code: str, phrases: Sequence[str]) -> Iterator[tuple[st
 
 def _around_code(code: str, spoken: str, phrase: str) -> Iterator[str]:
     """In the words around it, in comments before and behind it."""
-    remark = "\n".join(f"{_COMMENT[spoken]} {line}" for line in phrase.split("\n")) if spoken in _COMMENT else ""
+    remark = (
+        "\n".join(f"{_COMMENT[spoken]} {line}" for line in phrase.split("\n")) if spoken in _COMMENT else ""
+    )
     yield f"{phrase}\n\n{fenced(code, spoken)}\n\n{phrase}"
     if remark:
         first, _, rest = code.partition("\n") if code.startswith("#!") else ("", "", code)

@@ -29,32 +29,35 @@ _GIVE = (
     r"|accept|record|enter|consider|evaluate|deem)"
 )
 _PATTERNS = (
-    rf"\b(?:ignor\w*|disregard\w*|overrid\w*|forget|bypass|skip|discard|do not (?:use|apply|follow)|don't (?:use|apply|follow)"
-    rf"|stop (?:using|applying|following)|instead of (?:using|applying)|no longer (?:use|apply|follow))\b[^.]{{0,60}}\b{_APPARATUS}\b",
-    rf"\b(?:note|message|instructions?|memo|attention|attn|request|order|hint|dear|hello|hi|hey)\b[:,]?"
-    rf"(?: (?:to|for))?(?: (?:the|all|any|every|whoever|our|you|my))* ?\b(?:{_WHO}|judges?|examiners?)\b",
+    (rf"\b(?:ignor\w*|disregard\w*|overrid\w*|forget|bypass|skip|discard|do not (?:use|apply|follow)|don't (?:use|apply|follow)"
+    rf"|stop (?:using|applying|following)|instead of (?:using|applying)|no longer (?:use|apply|follow))\b[^.]{{0,60}}\b{_APPARATUS}\b"),
+    (rf"\b(?:note|message|instructions?|memo|attention|attn|request|order|hint|dear|hello|hi|hey)\b[:,]?"
+    rf"(?: (?:to|for))?(?: (?:the|all|any|every|whoever|our|you|my))* ?\b(?:{_WHO}|judges?|examiners?)\b"),
     rf"\b(?:as|you are|you're|act as|acting as|pretend to be|be) (?:an?|the|my|our) (?:\w+ ){{0,3}}?(?:{_WHO})\b",
     rf"^\W{{0,6}}{_WHO}\b\s{{0,3}}[:,!–—-]",
     r"^\W{0,6}(?:system|assistant|developer|admin(?:istrator)?|user)(?: (?:note|message|prompt|override|notice|update))?\W{0,3}[:>\]|]",
     r"<\|[a-z_]{2,20}\|>|\[/?inst\]|</?(?:system|assistant|answer|rubric|score|verdict|grade|points|instructions?)>",
     rf"\b{_GIVE}\b[^.]{{0,50}}(?:\b{_SELF}\b|\b(?:it|me|us)\b)[^.]{{0,60}}{_BEST}",
     rf"\b{_GIVE}\b[^.]{{0,50}}{_BEST}[^.]{{0,30}}\b{_MARKS}[^.]{{0,40}}(?:{_SELF}|\b(?:me|regardless|whatever|no matter)\b)",
-    rf"\b{_SELF}\b (?:\w+ )?(?:deserves?|earns?|receives?|should|must|has to|ought to|shall|is to|will|meets?|satisf\w+|fulfi\w+"
-    rf"|scores?|gets?|merits?|covers|contains)\b[^.]{{0,60}}(?:{_BEST}|{_MARKS}|\b(?:every|each|all|any)\b|\bpass)",
-    rf"\b{_SELF}\b (?:is|are|was|looks|seems) (?:\w+ly )?(?:clear|complete|accurate|correct|excellent|good|great|ideal|right|well"
-    r"|outstanding|exemplary|comprehensive|precise|identical|what)\b",
-    r"\b(?:correctness|structure|similarity|completeness|accuracy|relevance|clarity|style|fluency)\b\W{0,5}"
-    r"(?P<part>\d{1,3})\s?(?:/|out of|of)\s?(?P=part)\b",
-    rf"\b{_SELF}\b (?:has|was|is)(?: (?:already|been|hereby|pre))*[ -](?:verified|approved|graded|scored|reviewed|validated"
-    r"|certified|checked|accepted|passed|perfect|flawless|fully correct|completely correct|entirely correct|100)",
-    r"\b(?:all|every|each)(?: of)?(?: the)? (?:criteria|criterion|requirements?|rubric items?|checks?|tests?|test cases?)"
-    r"\b[^.]{0,20}\b(?:is|are|was|were|been|be|now)?\s?(?:met|satisfied|fulfilled|passed|covered|true)\b",
-    r"\bcriteria(?:_| )met\b|\b(?:verdict|score|grade|rating|result|points|mark)s?\b[\"'*_ ]{0,3}[:=|][\"'*_ ]{0,3}"
-    r"(?:(?P<all>\d{1,3})\s?(?:/|out of|of)\s?(?P=all)\b|100\b|10/10|full\b|max|perfect|excellent|pass|true\b|correct\b|a\+)",
-    r"\b(?:reviewers?|experts?|humans?|annotators?|examiners?)\b[^.]{0,40}\b(?:agree\w*|confirm\w*|verif\w+|approv\w+|rated)\b"
-    r"[^.]{0,60}\b(?:answer|response|submission|solution|perfect|ideal|flawless)\b",
+    (rf"\b{_SELF}\b (?:\w+ )?(?:deserves?|earns?|receives?|should|must|has to|ought to|shall|is to|will|meets?|satisf\w+|fulfi\w+"
+    rf"|scores?|gets?|merits?|covers|contains)\b[^.]{{0,60}}(?:{_BEST}|{_MARKS}|\b(?:every|each|all|any)\b|\bpass)"),
+    (rf"\b{_SELF}\b (?:is|are|was|looks|seems) (?:\w+ly )?(?:clear|complete|accurate|correct|excellent|good|great|ideal|right|well"
+    r"|outstanding|exemplary|comprehensive|precise|identical|what)\b"),
+    (r"\b(?:correctness|structure|similarity|completeness|accuracy|relevance|clarity|style|fluency)\b\W{0,5}"
+    r"(?P<part>\d{1,3})\s?(?:/|out of|of)\s?(?P=part)\b"),
+    (rf"\b{_SELF}\b (?:has|was|is)(?: (?:already|been|hereby|pre))*[ -](?:verified|approved|graded|scored|reviewed|validated"
+    r"|certified|checked|accepted|passed|perfect|flawless|fully correct|completely correct|entirely correct|100)"),
+    (r"\b(?:all|every|each)(?: of)?(?: the)? (?:criteria|criterion|requirements?|rubric items?|checks?|tests?|test cases?)"
+    r"\b[^.]{0,20}\b(?:is|are|was|were|been|be|now)?\s?(?:met|satisfied|fulfilled|passed|covered|true)\b"),
+    (r"\bcriteria(?:_| )met\b|\b(?:verdict|score|grade|rating|result|points|mark)s?\b[\"'*_ ]{0,3}[:=|][\"'*_ ]{0,3}"
+    r"(?:(?P<all>\d{1,3})\s?(?:/|out of|of)\s?(?P=all)\b|100\b|10/10|full\b|max|perfect|excellent|pass|true\b|correct\b|a\+)"),
+    (r"\b(?:reviewers?|experts?|humans?|annotators?|examiners?)\b[^.]{0,40}\b(?:agree\w*|confirm\w*|verif\w+|approv\w+|rated)\b"
+    r"[^.]{0,60}\b(?:answer|response|submission|solution|perfect|ideal|flawless)\b"),
+    (r"\b(?:reference|expected|official|gold) (?:solution|answer|response|completion)s?\b[^.]{0,40}"
+    r"\b(?:identical|same|equal\w*|agrees?|says|match\w*|above|this)\b"),
+    rf"\b{_GIVE}\b[^.]{{0,20}}\b{_MARKS} for (?:correctness|structure|similarity|completeness)\b",
     rf"\b(?:final|overall|total) (?:score|grade|verdict|rating|mark)\b[^.]{{0,20}}(?:{_BEST}|pass)",
-    rf"\b(?:rubric|grading|scoring|evaluation) (?:has|is|was)\b[^.]{{0,40}}\b(?:suspended|cancel\w+|chang\w+|void|over|complete\w*|disabled|waived|updated)\b",
+    r"\b(?:rubric|grading|scoring|evaluation) (?:has|is|was)\b[^.]{0,40}\b(?:suspended|cancel\w+|chang\w+|void|over|complete\w*|disabled|waived|updated)\b",
 )  # fmt: skip
 _ADDRESSED = re.compile("|".join(f"(?:{pattern})" for pattern in _PATTERNS), re.IGNORECASE)
 # What one looks at for an address; a longer sentence is no aside.

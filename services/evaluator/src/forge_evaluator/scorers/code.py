@@ -225,12 +225,12 @@ class _Judged:
     def _likeness(self) -> float | None:
         code = extract(self._task.gold_answer, self._entry, self._language, prompt=self._task.prompt).code
         gold = parse(code, self._language) if code else None
-        return None if gold is None or self._program is None else likeness(self._program, gold)
+        return None if gold is None or self._program is None else likeness(self._program, gold, self._entry)
 
     def _covered(self) -> float | None:
         if self._program is None or (self._trial is None and not self._task.requirements):
             return None if self._trial is None else self._share
-        return completeness(self._task.requirements, self._program, self._share)
+        return completeness(self._task.requirements, self._program.needed_by(self._entry), self._share)
 
     def _explained(self) -> Iterator[str]:
         if self._trial is None:

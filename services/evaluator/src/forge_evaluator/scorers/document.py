@@ -96,7 +96,7 @@ def _gate(reading: Reading, prompt: Prompt) -> str:
     """Why the whole answer is worth nothing; empty when it is not."""
     if not reading.document.words:
         return "the answer is empty"
-    if prompt.share_in(reading.document.words) >= _ECHO:
+    if reading.share_of(prompt) >= _ECHO:
         return "the answer repeats the prompt"
     return "" if reading.share >= _ABOUT else "the answer is about something else"
 

@@ -14,7 +14,8 @@ def similarity(code: str, gold: str, language: str = "python") -> float | None:
     return None if left is None or right is None else likeness(left, right)
 
 
-def likeness(left: Program, right: Program) -> float:
-    ours, theirs = left.subtrees(), right.subtrees()
+def likeness(left: Program, right: Program, entry: str | None = None) -> float:
+    """Of what `entry` reaches: dead code beside it makes nothing more alike."""
+    ours, theirs = left.needed_by(entry).subtrees(), right.needed_by(entry).subtrees()
     both = ours.total() + theirs.total()
     return 2 * sum((ours & theirs).values()) / both if both else 1.0

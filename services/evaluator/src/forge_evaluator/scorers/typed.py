@@ -21,9 +21,9 @@ from forge_evaluator.benchmarks.checks import (
     Terms,
     TypedCheck,
 )
+from forge_evaluator.scorers.addressed import is_addressed
 from forge_evaluator.scorers.figures import amounts, dates, figures, is_falling, unit
 from forge_evaluator.scorers.negation import denies_before, disowns, polarities
-from forge_evaluator.scorers.addressed import is_addressed
 from forge_evaluator.scorers.prose import MAX_WORDS, Document, Prompt, Sentence, is_prose, spans
 from forge_evaluator.scorers.vocabulary import is_listed, words
 
@@ -88,6 +88,12 @@ class Reading:
             lengths,
             on / (on + off) if on else 0.0,
         )
+
+    def share_of(self, prompt: Prompt) -> float:
+        """How much of what is about the task stands in its question."""
+        kept = set(self.relevant)
+        found = [s for s in self.document.sentences if s in kept or prompt.holds(s.own_words)]
+        return prompt.share_in([word for sentence in found for word in sentence.own_words])
 
     @cached_property
     def length(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -57,6 +58,21 @@ class Program(Protocol):
         """Its words and signs in order, without comments, docstrings and spacing."""
         ...
 
+    def needed_by(self, name: str | None) -> Program:
+        """The same program without what `name` does not reach; a script without the functions that nothing calls."""
+        ...
+
     def subtrees(self) -> Counter[int]:
         """Hashes of all subtrees' shapes, blind to the names that an author may choose."""
         ...
+
+
+def reached(starts: Iterable[int], bound: Sequence[set[str]], spoken: Sequence[set[str]]) -> list[int]:
+    """Statements by number, in order: `starts`, and those that bind a name which one of them speaks of."""
+    found, pending = set[int](), list(starts)
+    while pending:
+        number = pending.pop()
+        if number not in found:
+            found.add(number)
+            pending += [other for other, names in enumerate(bound) if names & spoken[number]]
+    return sorted(found)

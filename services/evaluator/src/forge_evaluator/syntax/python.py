@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from forge_evaluator.syntax import tree
-from forge_evaluator.syntax.program import Arity, Program
+from forge_evaluator.syntax.program import Arity, Program, reached
 
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _IGNORED = frozenset({"ctx", "type_comment", "kind", "lineno", "col_offset", "end_lineno", "end_col_offset"})
@@ -107,6 +107,14 @@ class PythonProgram:
         except RecursionError:
             return _TOKEN.findall(self._code)
 
+    def needed_by(self, name: str | None) -> PythonProgram:
+        body = self._module.body
+        starts = [number for number, node in enumerate(body) if name and _binds(node, name)]
+        if not starts:
+            return self
+        kept = reached(starts, [_bound_by(node) for node in body], [_spoken_in(node) for node in body])
+        return PythonProgram(self._code, ast.Module([body[number] for number in kept], []))
+
     def subtrees(self) -> Counter[int]:
         found: Counter[int] = Counter()
         for node in self._module.body:
@@ -122,6 +130,22 @@ def _binds(node: ast.stmt | ast.Module, name: str) -> bool:
     if isinstance(node, ast.AnnAssign):
         return isinstance(node.target, ast.Name) and node.target.id == name and node.value is not None
     return False
+
+
+def _bound_by(node: ast.stmt) -> set[str]:
+    """Names that a statement of the top level binds there."""
+    if isinstance(node, (*_Function, ast.ClassDef)):
+        return {node.name}
+    inside = list(ast.walk(node))
+    names = {inner.id for inner in inside if isinstance(inner, ast.Name) and isinstance(inner.ctx, ast.Store)}
+    names |= {inner.name for inner in inside if isinstance(inner, (*_Function, ast.ClassDef))}
+    return names | {
+        (alias.asname or alias.name).partition(".")[0] for alias in inside if isinstance(alias, ast.alias)
+    }
+
+
+def _spoken_in(node: ast.stmt) -> set[str]:
+    return {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)}
 
 
 def _works_out_nothing(node: ast.stmt) -> bool:

@@ -6,7 +6,7 @@ A tree with an error in it is no program. All walks are loops: hostile nesting c
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cache
 
 import tree_sitter_bash
@@ -20,7 +20,7 @@ import tree_sitter_rust
 import tree_sitter_typescript
 from tree_sitter import Language, Node, Parser
 
-from forge_evaluator.syntax.program import Arity, Program
+from forge_evaluator.syntax.program import Arity, Program, reached
 
 _GRAMMARS: dict[str, Callable[[], object]] = {
     "bash": tree_sitter_bash.language,
@@ -88,9 +88,12 @@ def parse(code: str, language: str) -> Program | None:
 
 
 class TreeProgram:
-    def __init__(self, root: Node, language: str) -> None:
+    """`kept`: the statements of the top level that count; all of them by default."""
+
+    def __init__(self, root: Node, language: str, kept: Sequence[Node] | None = None) -> None:
         self._root = root
         self._language = language
+        self._kept = root.children if kept is None else kept
 
     def defines(self, name: str) -> bool:
         return any(bound == name for bound, _ in self._bound())
@@ -145,8 +148,22 @@ class TreeProgram:
 
     def tokens(self) -> list[str]:
         return [
-            _text(node) for node in _walk(self._root) if node.child_count == 0 and node.type not in _UNSEEN
+            _text(node)
+            for statement in self._kept
+            for node in _walk(statement)
+            if node.child_count == 0 and node.type not in _UNSEEN
         ]
+
+    def needed_by(self, name: str | None) -> TreeProgram:
+        nodes = self._statements()
+        if self._language == "bash":
+            starts = [number for number, node in enumerate(nodes) if node.type != "function_definition"]
+        else:
+            starts = [number for number, node in enumerate(nodes) if name and name in _bound_by(node)]
+        if not starts:
+            return self
+        kept = reached(starts, [_bound_by(node) for node in nodes], [_spoken_in(node) for node in nodes])
+        return TreeProgram(self._root, self._language, [nodes[number] for number in kept])
 
     def subtrees(self) -> Counter[int]:
         """Bottom-up without recursion: a node's shape is made once those of its children are there."""
@@ -156,7 +173,8 @@ class TreeProgram:
         while pending:
             node, base = pending.pop()
             if base is None:
-                children = [child for child in node.children if child.type not in _UNSEEN]
+                among = self._kept if node is self._root else node.children
+                children = [child for child in among if child.type not in _UNSEEN]
                 pending.append((node, len(children)))
                 pending.extend((child, None) for child in reversed(children))
                 continue
@@ -173,10 +191,25 @@ class TreeProgram:
     def _bound(self) -> Iterator[tuple[str, Node]]:
         """Names that the top level binds, with what they are bound to."""
         for statement in self._statements():
-            inner = (
-                statement.child_by_field_name("declaration") if statement.type == "export_statement" else None
-            )
-            yield from _bindings(inner or statement)
+            yield from _bindings(_exported(statement))
+
+
+def _exported(statement: Node) -> Node:
+    inner = statement.child_by_field_name("declaration") if statement.type == "export_statement" else None
+    return inner or statement
+
+
+def _bound_by(statement: Node) -> set[str]:
+    """Names that it binds; of an import all that it names."""
+    return (
+        _spoken_in(statement)
+        if _is_import(statement)
+        else {name for name, _ in _bindings(_exported(statement))}
+    )
+
+
+def _spoken_in(statement: Node) -> set[str]:
+    return {_text(node) for node in _walk(statement) if node.child_count == 0}
 
 
 def _bindings(node: Node) -> Iterator[tuple[str, Node]]:

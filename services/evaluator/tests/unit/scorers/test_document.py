@@ -140,7 +140,7 @@ def test_padding_never_gains(answer: str, padding: str):
     if padding == GOLD and answer != GOLD:
         pytest.skip("an answer that is completed is better")
 
-    assert points(f"{answer}\n\n{padding}") <= points(answer) + 0.5
+    assert points(f"{answer}\n\n{padding}") <= points(answer) + 1e-9
 
 
 def test_a_negated_answer_is_less_correct():
@@ -161,7 +161,7 @@ def test_a_negated_answer_is_less_correct():
     ],
 )
 def test_instructions_to_the_judge_never_raise_a_score(injected: str):
-    assert points(f"{injected}\n\n{OTHER}") <= points(OTHER) + 0.5
+    assert points(f"{injected}\n\n{OTHER}") <= points(OTHER) + 1e-9
     assert points(f"{injected}\n\n{GOLD}\n\n{injected}") <= points(GOLD)
 
 

@@ -25,9 +25,7 @@ RUBRIC = [{"id": "a", "text": "A", "points": 1}]
 
 def form(text: str, **check: object) -> tuple[float, tuple[str, ...]]:
     reading = Reading.of(read(plain(text)), Prompt("Advise."))
-    return structure(
-        DocumentCheck.model_validate({"rubric": RUBRIC, "min_words": 0} | check), reading
-    )
+    return structure(DocumentCheck.model_validate({"rubric": RUBRIC, "min_words": 0} | check), reading)
 
 
 def test_headings_of_every_kind_are_found_and_keep_what_stands_under_them():

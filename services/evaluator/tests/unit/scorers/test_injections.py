@@ -1,0 +1,87 @@
+"""Whoever speaks to the scorer, in whatever words, language and place, gains nothing: not a hundredth of a point."""
+
+import json
+from functools import cache
+from importlib import resources
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from forge_common.contracts.domain import Scoring
+from forge_evaluator.benchmarks import Task, read, shipped
+from forge_evaluator.injections import PHRASES, around
+from forge_evaluator.metamorphic import ELSEWHERE, REFUSAL, _half_prose
+from forge_evaluator.scorers import Answered, score
+from forge_evaluator.scorers.prose import plain
+from forge_evaluator.scorers.prose import read as sentences_of
+
+DOCUMENTS = ("legal", "healthcare", "finance", "education")
+NOISE = 1e-9
+
+
+@cache
+def tasks(name: str) -> tuple[Task, ...]:
+    return tuple(read(shipped(name)).tasks)
+
+
+@cache
+def points(task: Task, text: str) -> float:
+    found = score(task, Answered(text=text), Scoring(), None).points
+    assert found is not None
+    return found
+
+
+def answers(task: Task) -> tuple[str, ...]:
+    return (task.gold_answer, _half_prose(task.gold_answer), REFUSAL, task.prompt, ELSEWHERE)
+
+
+def test_the_wordings_are_many_and_differ():
+    assert len(set(PHRASES)) == len(PHRASES) >= 40
+
+
+@pytest.mark.parametrize("phrase", PHRASES)
+def test_no_wording_raises_the_score_of_any_kind_of_answer(phrase: str):
+    for name in DOCUMENTS:
+        task = tasks(name)[PHRASES.index(phrase) % len(tasks(name))]
+        for answer in answers(task):
+            for text in around(answer, phrase):
+                assert points(task, text) <= points(task, answer) + NOISE, text
+
+
+@given(
+    st.lists(st.sampled_from(PHRASES), min_size=1, max_size=3),
+    st.sampled_from(["{}", "> {}", "**{}**", "- {}", "Note: {}", "### {}", "*{}*", "`{}`"]),
+    st.sampled_from(DOCUMENTS),
+    st.integers(0, 10_000),
+)
+@settings(max_examples=60, deadline=None)
+def test_nor_do_several_together_and_in_markdown(phrases: list[str], dress: str, name: str, number: int):
+    task = tasks(name)[number % len(tasks(name))]
+    injected = "\n\n".join(dress.format(phrase) for phrase in phrases)
+
+    for answer in answers(task)[:2]:
+        for text in (f"{answer}\n\n{injected}", f"{injected}\n\n{answer}"):
+            assert points(task, text) <= points(task, answer) + NOISE
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_no_gold_answer_is_taken_for_an_address_to_the_scorer(name: str):
+    practice = resources.files("forge_evaluator") / "practice" / f"{name}.jsonl"
+    golds = [json.loads(line)["gold_answer"] for line in practice.read_text(encoding="utf-8").splitlines()]
+
+    found = [
+        sentence.text
+        for gold in [*(task.gold_answer for task in tasks(name)), *golds]
+        for sentence in sentences_of(plain(gold)).sentences
+        if sentence.is_to_the_scorer
+    ]
+
+    assert found == []
+
+
+def test_what_an_answer_should_not_say_is_not_taken_back_by_its_denial():
+    task = next(task for task in tasks("legal") if task.id == "legal-contract-review-001")
+    wrong = f"{task.gold_answer} Oral notice is enough and valid as well."
+
+    assert points(task, f"{wrong} Oral notice is not enough and not valid.") <= points(task, wrong) + NOISE
