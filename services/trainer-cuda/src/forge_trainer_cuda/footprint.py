@@ -213,7 +213,7 @@ def tokens_that_fit(shape: Shape, method: Method, rank: int, free: int) -> int:
     return max(FEWEST_TOKENS, min(MOST_TOKENS, int((free / (1 + FRAGMENTATION) - fixed) / growing)))
 
 
-def table(choice: Choice) -> str:
+def table(choice: Choice, cards: int = 1) -> str:
     found = choice.profile
     rows = {
         "weights of the blocks": found.weights,
@@ -229,9 +229,11 @@ def table(choice: Choice) -> str:
     lines = [f"{name:52}{size / GIB:7.2f} GiB" for name, size in rows.items()]
     where = "on the card" if choice.embedding_on_card else "in the CPU's memory"
     lines.append(f"the embedding is {where}; CUDA's own {CONTEXT / GIB:.1f} GiB are beside it")
-    lines.append(
-        f"DPO takes the same: both rows of a pair go at once, so up to {choice.tokens // 2} tokens each"
-    )
+    if cards == 1:
+        half = choice.tokens // 2
+        lines.append(f"DPO takes the same: both rows of a pair go at once, so up to {half} tokens each")
+    else:
+        lines.append(f"the blocks are divided among {cards} cards, two whole at a time; DPO wants one card")
     return "\n".join(lines)
 
 
@@ -252,7 +254,7 @@ def main() -> None:
     choice = choose(shape, options.method, options.rank, int(options.gib * GIB), cards=options.cards)
     if choice is None:
         raise SystemExit(f"does not fit into {options.gib} GiB: take a smaller base model")
-    print(table(choice))  # noqa: T201  what the command is for
+    print(table(choice, options.cards))  # noqa: T201  what the command is for
 
 
 if __name__ == "__main__":

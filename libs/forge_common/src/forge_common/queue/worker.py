@@ -23,6 +23,7 @@ from forge_common.settings import CommonSettings
 
 log = get_logger()
 LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+LONGEST_WAIT_S = 30.0
 
 
 def make_worker(name: str, broker_url: str, queues: Iterable[str]) -> Celery:
@@ -101,13 +102,14 @@ def as_seen_from_here(broker_url: str, registry_url: str) -> str:
 
 
 def join(registry: RegistryClient, hello: WorkerHello, *, retry_s: float = 1.0) -> WorkerWelcome:
-    """Say hello until the registry answers."""
+    """Say hello until the registry answers: at once where both have just been started, every half minute through a night."""
     while True:
         try:
             return registry.hello(hello)
         except DependencyDown as error:
-            log.warning("registry.awaited", reason=str(error))
+            log.warning("registry.awaited", reason=str(error), next_in_s=retry_s)
             time.sleep(retry_s)
+            retry_s = min(2 * retry_s, LONGEST_WAIT_S)
 
 
 def _keep_saying_hello(
