@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from forge_common.queue.child import ChildDied
-from forge_common.queue.stage import Beat
+from forge_common.testing.trainers.shared import Witness, at
 from forge_common.weights.adapter import read_adapter
 from forge_common.weights.jobs import TrainJob
 from forge_trainer_cuda.cards import Order, Task, shares
@@ -105,9 +105,9 @@ def test_a_lost_process_ends_the_training_which_goes_on_where_it_was(make_job, b
     shared = TrainJob.model_validate(job.model_dump(include=set(TrainJob.model_fields)))
 
     with pytest.raises(ChildDied) as caught:
-        child.run(shared, Watcher(5, kill_other))
+        child.run(shared, Witness(at(5, kill_other)))
     assert others_of(os.getpid()) == []
-    watcher = Watcher()
+    watcher = Witness()
     child.run(shared, watcher)
 
     assert caught.value.retryable
@@ -125,21 +125,6 @@ def others_of(process):
         for each in psutil.Process(process).children(recursive=True)
         if "forge_trainer_cuda.other" in " ".join(each.cmdline())
     ]
-
-
-class Watcher(Beat):
-    """Calls `act` when training has come to `step`."""
-
-    def __init__(self, step=None, act=None):
-        super().__init__()
-        self._step, self._act, self.steps = step, act, []
-
-    def progress(self, progress):
-        super().progress(progress)
-        if progress.step is not None:
-            self.steps.append(progress.step)
-        if self._step is not None and progress.step == self._step:
-            self._act()
 
 
 def test_preferences_are_refused_before_training_where_the_base_is_divided(make_preferring, report):

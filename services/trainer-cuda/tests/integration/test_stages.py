@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
-import time
 from dataclasses import replace
 
 import psutil
@@ -14,9 +12,9 @@ import pytest
 from forge_common.artifacts import ArtifactClient
 from forge_common.contracts.base import RunId, StageId
 from forge_common.contracts.stages import ExportRequest, PrepareRequest, StageClaim, TrainRequest
-from forge_common.errors import Cancelled
 from forge_common.queue.child import ChildDied
 from forge_common.queue.stage import Beat
+from forge_common.testing.trainers.shared import Witness, at
 from forge_common.weights.adapter import read_adapter
 from forge_common.weights.estimate import NotEnoughMemory
 from forge_common.weights.export import ExportUnfaithful, Greedy, export
@@ -67,21 +65,6 @@ class Swapped(HereAndNow):
 
     def greedy(self, base, prompts, adapters, max_tokens):
         return [each[1:] + each[:1] for each in super().greedy(base, prompts, adapters, max_tokens)]
-
-
-class Watcher(Beat):
-    """Calls `act` when training has come to `step`."""
-
-    def __init__(self, step=None, act=None):
-        super().__init__()
-        self._step, self._act, self.steps = step, act, []
-
-    def progress(self, progress):
-        super().progress(progress)
-        if progress.step is not None:
-            self.steps.append(progress.step)
-        if self._step is not None and progress.step == self._step:
-            self._act()
 
 
 def children():
@@ -205,31 +188,14 @@ def test_a_killed_training_is_worth_retrying_and_the_retry_gives_the_same(bench,
             os.kill(process.pid, signal.SIGKILL)
 
     with pytest.raises(ChildDied) as caught:
-        work(claim(train_request, "run_killed"), Watcher(6, kill), bench)
-    watcher = Watcher()
+        work(claim(train_request, "run_killed"), Witness(at(6, kill)), bench)
+    watcher = Witness()
     resumed = work(claim(train_request, "run_killed"), watcher, bench)
 
     assert caught.value.retryable
     assert watcher.steps[0] > 1
     assert resumed.curve == trained.curve
     assert resumed.adapter == trained.adapter
-
-
-def test_cancelling_ends_the_child_at_once(bench, train_request, make_domain):
-    request = train_request.model_copy(update={"domain": make_domain(iterations=100_000)})
-    cancelled_at = []
-
-    def cancel():
-        cancelled_at.append(time.monotonic())
-        watcher.cancel()
-
-    watcher = Watcher(3, lambda: threading.Thread(target=cancel).start())
-
-    with pytest.raises(Cancelled):
-        work(claim(request, "run_cancelled"), watcher, bench)
-
-    assert children() == []
-    assert time.monotonic() - cancelled_at[0] < 30
 
 
 def test_a_stage_of_another_kind_is_refused(bench, make_domain):

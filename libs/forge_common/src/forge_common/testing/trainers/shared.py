@@ -107,6 +107,16 @@ class Witness(Beat):
         return [progress.step for progress in self.seen if progress.step is not None]
 
 
+def at(step: int, act: Callable[[], object]) -> Callable[[Progress], None]:
+    """Calls `act` when training has come to `step`; for a Witness."""
+
+    def watch(progress: Progress) -> None:
+        if progress.step == step:
+            act()
+
+    return watch
+
+
 def contents(folder: str | Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
 
