@@ -106,7 +106,7 @@ def _is_code(path: Path, kind: str) -> bool:
 
 def _note(found: Found, document: Document, wrapping: str, text: str) -> None:
     for plant in document.plants:
-        is_gone = _is_gone(plant, text)
+        is_gone = _is_gone(plant, document.parts, text)
         kinds = found.personal if plant.is_personal else found.secrets
         kinds.setdefault(plant.kind, Tally()).add(found=is_gone)
         if not is_gone:
@@ -115,11 +115,15 @@ def _note(found: Found, document: Document, wrapping: str, text: str) -> None:
         found.damaged.add(document.name)
 
 
-def _is_gone(plant: Plant, text: str) -> bool:
+def _is_gone(plant: Plant, parts: tuple[str, ...], text: str) -> bool:
     value = plant.value
     pieces = {value[i : i + PIECE] for i in range(max(len(value) - PIECE, 0) + 1)}
-    # The frame of a key file is no secret.
-    return not any(piece in text for piece in pieces if "-----" not in piece and "PRIVATE" not in piece)
+    # The frame of a key file is no secret, nor is what the document says besides.
+    return not any(
+        piece in text
+        for piece in pieces
+        if "-----" not in piece and "PRIVATE" not in piece and not any(piece in part for part in parts)
+    )
 
 
 def _is_otherwise_whole(document: Document, text: str) -> bool:
