@@ -85,7 +85,7 @@ def measure_clean(texts: Iterable[tuple[str, str]], *, is_strict: bool = False) 
 
 def clean_files() -> Iterator[tuple[str, str]]:
     """The corpus's own: code in many languages, lock files, logs, full of what looks like a find."""
-    for folder in ("clean", "clean_third", "clean_fourth"):
+    for folder in ("clean", "clean_third", "clean_fourth", "clean_fifth"):
         yield from clean(folder).items()
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 
-from forge_collector.redaction.corpus import issued, makers
+from forge_collector.redaction.corpus import issued, makers, makers_fifth
 from forge_collector.redaction.corpus.makers import KEYS
 
 _SLOT = re.compile("⟦([^⟧|]+)(?:\\|([^⟧]+))?⟧")
@@ -20,11 +20,12 @@ STATUS = {
     "planted": "tuned on",
     "heldout": "tuned on; at first sight 0.962 of secrets, 0.914 of personal data",
     "third": "tuned on; at first sight 0.768 of secrets, 0.668 of personal data",
+    "fifth": "",
     "fourth": "tuned on; at first sight 0.865 of secrets, 0.887 of personal data",
 }
 SETS = tuple(STATUS)
-MAKERS = makers.MAKERS | issued.SECRETS | issued.PERSONAL
-PERSONAL = makers.PERSONAL.keys() | issued.PERSONAL.keys()
+MAKERS = makers.MAKERS | issued.SECRETS | issued.PERSONAL | makers_fifth.MAKERS
+PERSONAL = makers.PERSONAL.keys() | issued.PERSONAL.keys() | makers_fifth.PERSONAL.keys()
 
 
 @dataclass(frozen=True, slots=True)
