@@ -12,6 +12,7 @@ from functools import lru_cache
 
 from pydantic import JsonValue
 
+from forge_collector.redaction import labels, numbers
 from forge_collector.redaction.numbering import Numbering, Numberings
 from forge_collector.redaction.scanner import Span, merged, scanner
 from forge_common.contracts.domain import RedactionClass
@@ -27,11 +28,11 @@ _LEAST_TEXT, _LEAST_NUMBER = 6, 10**8
 # Values that only a label betrayed are looked for without it as well: so many of them, from this length on.
 _MOST_REMEMBERED, _LEAST_REMEMBERED = 200, 6
 # A field's name needs no search when it is shorter than the keys of all issuers, and serves as a label.
-_NAME = re.compile(r"[A-Za-z_$][A-Za-z0-9_$-]{0,40}")
+_NAME = re.compile(r"[^\W\d]?[\w$ .-]{0,40}")
 _SHORT_NAME = re.compile(r"[A-Za-z_$][A-Za-z0-9_$-]{0,18}")
 _LABEL = re.compile(
     r"(?i)pass|pwd|psk|secret|token|key|auth|credential|cookie|session|phone|mobile|tel|fax|msisdn|birth|dob|ssn|social|passport"
-    r"|\bpw$|salt|signature|cv[cv]|imei|family|given|plate|holder|tfn|curp|\bpin$|\bsid$|code$|licen[cs]e|name|address|street|mrn|record|patient|client|insured|policy|member|aadha|cpf|bsn|pesel|nhs|sin$|tax|steuer|cpr"
+    r"|\bpw$|^(?:d|k|p|q|dp|dq|qi)$|salt|signature|cv[cv]|imei|family|given|plate|holder|tfn|curp|\bpin$|\bsid$|code$|licen[cs]e|name|address|street|mrn|record|patient|client|insured|policy|member|aadha|cpf|bsn|pesel|nhs|sin$|tax|steuer|cpr"
 )
 # The fields of messages themselves, which every exchange has.
 _PLAIN = frozenset(
@@ -237,7 +238,11 @@ def _label(key: str) -> str:
 
 @lru_cache(maxsize=2048)
 def _is_label(name: str) -> bool:
-    return _LABEL.search(name) is not None
+    return (
+        _LABEL.search(name) is not None
+        or labels.title(_encoded(name)) is not None
+        or numbers.is_label(_encoded(name))
+    )
 
 
 def _occurrences(text: bytes, value: bytes, kind: str) -> Iterator[Span]:

@@ -14,7 +14,7 @@ _TITLE_BIRTH = re.compile(rb"(?i)^(?:dob|birth[ _-]?da(?:te|y)|date[ _-]of[ _-]b
 _TITLE_ADDRESS = re.compile(rb"(?i)^(?:(?:street|home|postal|mailing|billing|shipping)?[ _-]?address|street|stra\xc3\x9fe|strasse|anschrift|adresse|direcci\xc3\xb3n)$")  # fmt: skip
 _TITLE_RECORD = re.compile(rb"(?i)^(?:mrn|patient[ _-]?(?:id|no|number)|record[ _-]?(?:id|no|number)|customer[ _-]?(?:no|number)|policy[ _-]?(?:no|number)|kundennummer|versichertennummer)$")  # fmt: skip
 _TITLE_PHONE = re.compile(rb"(?i)^(?:(?:mobile|home|work|cell)?[ _-]?(?:tele)?phone(?:[ _-]?(?:no|number))?|mobile|mobil|telefon|handy|t\xc3\xa9l(?:\xc3\xa9phone)?|tel|tel\xc3\xa9fono)$")  # fmt: skip
-_TITLE_ID = re.compile(rb"(?i)^(?:ssn|social[ _-]security[ _-]?\w{0,6}|passport(?:[ _-]?(?:no|number))?|national[ _-]?id|steuer[ _-]?id|svnr|nin|nino|dni|nie|pesel|bsn|cpf|tax[ _-]?id)$")  # fmt: skip
+_TITLE_ID = re.compile(rb"(?i)^(?:[\w ]{1,8} ?/ ?)?(?:ssn|cpr|hetu|cuit|cuil|rut|run|nif|curp|personnummer|kennitala|amka|oib|egn|cnp|jmbg|id[ _-]?(?:number|no|card)|social[ _-]security[ _-]?\w{0,6}|passport(?:[ _-]?(?:no|number))?|national[ _-]?id|steuer[ _-]?id|svnr|nin|nino|dni|nie|pesel|bsn|cpf|tax[ _-]?id)$")  # fmt: skip
 _BREAK = re.compile(rb"\r?\n|\\{1,4}r?\\{0,4}n|\x00")
 _INSERT = re.compile(rb"(?i)insert\s+into\s+[\w.`\"\[\]]{1,80}\s*\((?P<titles>[^()]{3,800})\)\s*values\s*")
 _TUPLE = re.compile(rb"\(((?:'(?:[^'\\]|''|\\.)*+'|[^()'])*+)\)")
@@ -265,7 +265,7 @@ RULES: tuple[Columns, ...] = tuple(
             rb"(?:\w{1,10}[ _-]?)?address|street|stra\xc3\x9fe|strasse|anschrift|adresse|direcci\xc3\xb3n",
             rb"mrn|(?:patient|record|customer|policy)[ _-]?(?:id|no|number)|kundennummer|versichertennummer",
             rb"(?:\w{1,10}[ _-]?)?(?:tele)?phone(?:[ _-]?(?:no|number))?|mobile?|telefon|handy|t\xc3\xa9l|tel",
-            rb"ssn|passport(?:[ _-]?(?:no|number))?|national[ _-]?id|steuer[ _-]?id|svnr|nino?|dni|nie|pesel|bsn|cpf|tax[ _-]?id",
+            rb"(?:[\w ]{1,8} ?/ ?)?(?:cpr|hetu|cuit|cuil|rut|run|nif|curp|personnummer|kennitala|amka|oib|egn|cnp|jmbg|id[ _-]?(?:number|no|card))|ssn|passport(?:[ _-]?(?:no|number))?|national[ _-]?id|steuer[ _-]?id|svnr|nino?|dni|nie|pesel|bsn|cpf|tax[ _-]?id",
         ),
         strict=True,
     )

@@ -81,8 +81,8 @@ RULES: tuple[Rule, ...] = (
     # `login("name", "password")`
     _secret(
         "PASSWORD",
-        rb"(?i)(?:login|authenticate|sign_?in|connect(?:ion)?|basic_?auth|credentials?(?:\.new)?)\([^()\n]{1,160},\s{0,3}\\{0,3}[\"'][^\"'\s]{5,100}[\"']\s{0,3}\)",
-        rb"(?i)(?:login|authenticate|sign_?in|connect(?:ion)?|basic_?auth|credentials?(?:\.new)?)\([^()\n\x00]{1,160}?,\s{0,3}"
+        rb"(?i)(?:login|authenticate|sign_?in|connect(?:ion)?|basic_?auth|credentials?(?:\.\w{1,12})?)\([^()\n]{1,160},\s{0,3}\\{0,3}[\"'][^\"'\s]{5,100}[\"']\s{0,3}\)",
+        rb"(?i)(?:login|authenticate|sign_?in|connect(?:ion)?|basic_?auth|credentials?(?:\.\w{1,12})?)\([^()\n\x00]{1,160}?,\s{0,3}"
         rb"(?P<quote>\\{0,3}[\"'])(?P<value>[^\"'\s\\\x00]{6,100})(?P=quote)\s{0,3}\)",
         values.is_password,
         back=300,
@@ -90,8 +90,8 @@ RULES: tuple[Rule, ...] = (
     # `auth=("name", "password")`
     _secret(
         "PASSWORD",
-        rb"\bauth\s?=\s?\(\s{0,3}\\{0,3}[\"'][^\"'\s]{1,80}[\"'],\s{0,3}\\{0,3}[\"'][^\"'\s]{6}",
-        rb"\bauth\s?=\s?\(\s{0,3}\\{0,3}[\"'][^\"'\s\\\x00]{1,80}\\{0,3}[\"'],\s{0,3}\\{0,3}[\"'](?P<value>[^\"'\s\\\x00]{6,}+)",
+        rb"auth\s?=\s?\(\s{0,3}\\{0,3}[\"'][^\"'\s]{1,80}[\"'],\s{0,3}\\{0,3}[\"'][^\"'\s]{6}",
+        rb"auth\s?=\s?\(\s{0,3}\\{0,3}[\"'][^\"'\s\\\x00]{1,80}\\{0,3}[\"'],\s{0,3}\\{0,3}[\"'](?P<value>[^\"'\s\\\x00]{6,}+)",
         values.is_password,
     ),
     _secret(

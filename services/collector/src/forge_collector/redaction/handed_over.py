@@ -37,6 +37,12 @@ def _rule(
 _COMMUNITIES = frozenset((b"public", b"private"))
 
 
+_FUNCTION_WORDS = frozenset(
+    b"the that this with should not and you your for must when from have will used long are was has but can all any they then than more each which sie und der die das nicht"
+    b" what where how its our who does use one two into only also".split()
+)
+
+
 def _always(value: bytes) -> bool:
     return not values.is_reference(value)
 
@@ -47,7 +53,7 @@ def _is_random(value: bytes) -> bool:
 
 # Calls that are given who signs in, and with what.
 _SIGNS_IN = (
-    rb"(?:auth\w{0,20}|connect|login|logon|sign_?in|credentials?(?:\.new)?|networkcredential|(?:new |\b)pdo|mysqli|getconnection|createconnection"
+    rb"(?:auth\w{0,20}|connect|login|logon|sign_?in|credentials?(?:\.new)?|networkcredential|(?:new |\b)pdo(?:->__construct)?|mysqli|getconnection|createconnection"
     rb"|ldap_bind|imap_open|passwordauthentication|usernamepassword\w{0,30})"
 )
 # Of a call's strings none that is a name, a host or a source of data.
@@ -92,6 +98,84 @@ RULES: tuple[Rule, ...] = (
         rb"(?i)\buse \d{4,8} to (?:sign|log|verify|confirm)|\bcode: \d{4,8}\b[^\n]{0,30}share",
         rb"(?i)(?:\buse|\bcode:) (?P<value>\d{4,8}) ?(?:to (?:sign|log|verify|confirm)|\.? [^\n\x00]{0,20}share)",
     ),
+    # Groups that only keys of products, disks and access points have.
+    _rule(
+        "LICENCE_KEY",
+        rb"[A-Z0-9]{5}(?:-[A-Z0-9]{5}){4}|\d{6}(?:-\d{6}){7}|[A-Z0-9]{4}(?:-[A-Z0-9]{4}){5}",
+        rb"(?<![\w-])(?P<value>(?=[A-Z0-9-]{0,28}\d)(?=[A-Z0-9-]{0,28}[A-Z])[A-Z0-9]{5}(?:-[A-Z0-9]{5}){4}|\d{6}(?:-\d{6}){7}|(?=[A-Z0-9-]{0,28}[A-Z])[A-Z0-9]{4}(?:-[A-Z0-9]{4}){5})(?![\w-])",
+    ),
+    _rule(
+        "PASSWORD",
+        rb"(?i)(?:wlan|wi-?fi|wpa\d?|psk|pre-?shared)[^\n]{0,50}\d{4}-?\d{4}-?\d{4}",
+        rb"(?i)(?:wlan|wi-?fi|wpa\d?|psk|pre-?shared)[^\n\x00]{0,50}?(?<![\w-])(?P<value>\d{4}(?:-\d{4}){2,5}|\d{12,24})(?![\w-])",
+    ),
+    _rule(
+        "PRIVATE_KEY",
+        rb"[5KL][1-9A-HJ-NP-Za-km-z]{50}|nsec1[a-z0-9]{50}|[xyzt]prv[A-Za-z0-9]{80}",
+        rb"(?<![A-Za-z0-9])(?P<value>[5KL][1-9A-HJ-NP-Za-km-z]{50,51}|nsec1[a-z0-9]{50,60}|[xyzt]prv[A-Za-z0-9]{80,110})(?![A-Za-z0-9])",
+        values.is_key,
+        back=160,
+    ),
+    _rule(
+        "PRIVATE_KEY",
+        rb"(?:\d{1,3},\s?){31}\d",
+        rb"\[\s?(?P<value>(?:\d{1,3},\s?){31}(?:(?:\d{1,3},\s?){32})?\d{1,3})\s?\]",
+        lambda value: max(map(int, re.findall(rb"\d+", value))) <= 255 and len(set(value.split(b","))) > 20,
+        back=420,
+        ahead=420,
+    ),
+    _rule(
+        "PRIVATE_KEY",
+        rb"BEGIN OpenVPN Static key",
+        rb"-----BEGIN OpenVPN Static key V\d-----(?:(?:\s|\\{1,4}[nrt]|[+>#])*+[0-9a-f]{16,})++(?:(?:\s|\\{1,4}[nrt]|[+>#])*+-----END OpenVPN Static key V\d-----)?",
+        ahead=400,
+    ),
+    # Links whose possession is enough.
+    _rule(
+        "TOKEN",
+        rb"(?i)://[^\s\"'<>]{4,120}(?:/v\d|auth|magic|login|signin|verify|confirm|reset|invite|token|private|secret|hooks?|webhooks?|unsubscribe|ical|feed|share|join|activate)[/=-][A-Za-z0-9_-]{20}",
+        rb"(?i)://[^\s\"'<>\x00]{4,120}?(?:/v\d|auth|magic|login|signin|verify|confirm|reset|invite|token|private|secret|hooks?|webhooks?|unsubscribe|ical|feed|share|join|activate)[/=-](?P<value>[A-Za-z0-9_-]{20,}+)",
+        _is_random,
+    ),
+    # Phrases of words, wherever they are said to be one.
+    _rule(
+        "SEED_PHRASE",
+        rb"(?i)(?:phrase|mnemonic|words)[^\n.]{0,40}(?: is|are|[:=])[^\w]{1,6}[a-z]{3,10} [a-z]{3,10} [a-z]{3,10} [a-z]{3}",
+        rb"(?i:(?:phrase|mnemonic|words)[^\n.:\x00]{0,40}?(?: is| are|[:=]))(?:\s|\\{1,4}[n\"]|[\"'`:]|\xe2\x80.){1,6}(?P<value>(?:[a-z]{3,10} ){3,23}[a-z]{3,10})(?=[\"'`.,\n\x00\\]|\xe2\x80|\Z)",
+        lambda value: not _FUNCTION_WORDS & set(value.split()),
+        ahead=300,
+    ),
+    _rule(
+        "PASSWORD",
+        rb"(?i)(?:pass|kennwort)[^\n]{0,40}[a-z]{4} [a-z]{4} [a-z]{4} [a-z]{4}",
+        rb"(?i:(?:app[- ]?(?:specific )?pass(?:word|wort)|pass(?:word|wort|wd)?)[^\n:=\x00]{0,40}[:=]\s{0,2}\\{0,3}[\"']?)(?P<value>[a-z]{4} [a-z]{4} [a-z]{4} [a-z]{4})(?=[\"'.,;\n\x00\\]|\Z)",
+        lambda value: not _FUNCTION_WORDS & set(value.split()),
+    ),
+    _rule(
+        "RECOVERY_CODE",
+        rb"(?i)(?:backup|recovery) codes?",
+        rb"(?i)(?:backup|recovery) codes?[^\x00]{0,160}?(?P<value>(?:(?:\s|\\{1,4}[nrt]|[+])*+(?:\d{1,2}\. )?\d{4} \d{4}(?!\d)){2,20})",
+        ahead=500,
+    ),
+    # Lists of names and passwords.
+    _rule(
+        "PASSWORD",
+        rb"[A-Za-z]{2} (?:\xe2\x86\x92|->) [^\s]{7,60}",
+        rb"(?:\n\+?|\\n|\A)[A-Z][a-z]{1,20} (?:\xe2\x86\x92|->) (?P<value>[^\s\"'`<>()\\\x00]{7,60})(?=\s|\\|\Z)",
+        lambda value: _has_shape(value) or values.is_long_password(value) or values.is_last_password(value),
+    ),
+    _rule(
+        "PASSWORD",
+        rb"[\n +n][a-z_-]{2,16}:[A-Za-z0-9]{12,40}(?:\s|\\|$)",
+        rb"(?:\n[ +]{0,12}|\\n[ +]{0,12})[a-z_-]{2,16}:(?P<value>(?=[A-Za-z0-9]{0,30}[A-Z])(?=[A-Za-z0-9]{0,30}[a-z])[A-Za-z0-9]{12,40})(?=\s|\\|\Z)",
+        values.is_key,
+    ),
+    _rule(
+        "PASSWORD",
+        rb"(?:/rp |ssh-keygen [^\n]{0,60}-N ['\"]?|add_user [\w.-]{1,40} |change_password [\w.-]{1,40} |login [\w.-]{1,40} with )[^\s]{6}",
+        rb"(?:/rp |ssh-keygen [^\n\x00]{0,60}?-N ['\"]?|add_user [\w.-]{1,40} |change_password [\w.-]{1,40} |login [\w.-]{1,40} with )(?P<value>[^\s\"'`\\\x00,]{6,80})",
+        values.is_last_password,
+    ),
     # Private parts of JSON Web Keys.
     _rule(
         "PRIVATE_KEY",
@@ -104,7 +188,13 @@ RULES: tuple[Rule, ...] = (
         "PASSWORD",
         rb"[a-z]{2}(?: ?/ |: ?)[^\s/]{3,60}[!#$%^&*?~][^\s]{0,20}(?:\s|$|\\)",
         rb"(?<![\w/.-])(?:root|admin\w{0,12}|user\w{0,6}|login|guest|test|[a-z]{2,10}(?=:))(?: ?/ |:)(?P<value>[^\s/:\"'`<>(){}\[\],;=\\\x00]{7,60})(?=[ \t]{0,4}(?:[\r\n\x00]|\\|\Z))",
-        lambda value: _has_shape(value) and re.search(rb"[!#$%^&*?~]", value) is not None,
+        lambda value: (_has_shape(value) and re.search(rb"[!#$%^&*?~]", value) is not None),
+    ),
+    _rule(
+        "PASSWORD",
+        rb"(?i)(?:root|admin\w{0,12}) / [^\s/]{8}",
+        rb"(?i)(?<![\w/.-])(?:root|admin\w{0,12}) / (?P<value>[^\s/:\"'`<>(){}\[\],;=\\\x00]{8,60})",
+        values.is_long_password,
     ),
     # What is used as one: `… as token`.
     _rule(
@@ -160,8 +250,8 @@ RULES: tuple[Rule, ...] = (
     # Base32 of an authenticator.
     _rule(
         "TOTP",
-        rb"(?i)(?:2fa|totp|otp|mfa|authenticator)[^\n]{0,40}[A-Z2-7]{16}",
-        rb"(?i:2fa|totp|otp|mfa|authenticator)[^\n\x00]{0,40}?(?<![A-Za-z0-9])(?P<value>(?:[A-Z2-7]{4} ?){4,16})(?![A-Za-z0-9])",
+        rb"(?i)(?:2fa|totp|otp|mfa|authenticator|setup key|secret key|manual)[^\n]{0,40}[A-Z2-7]{16}",
+        rb"(?i:2fa|totp|otp|mfa|authenticator|setup key|secret key|manual)[^\n\x00]{0,40}?(?<![A-Za-z0-9])(?P<value>(?:[A-Z2-7]{4} ?){4,16})(?![A-Za-z0-9])",
         lambda value: re.search(rb"[2-7]", value) is not None,
     ),
     # Wi-Fi as its QR code has it.
@@ -169,8 +259,8 @@ RULES: tuple[Rule, ...] = (
     # Password hashes are their passwords to whoever has a graphics card.
     _rule(
         "PASSWORD_HASH",
-        rb"\$(?:2[abxy]|5|6|7|y|1|apr1|argon2(?:id|i|d)?|scrypt|pbkdf2)\$[\w./$=,+-]{8}",
-        rb"(?P<value>\$(?:2[abxy]|5|6|7|y|1|apr1|argon2(?:id|i|d)?|scrypt|pbkdf2[\w-]{0,12})\$[A-Za-z0-9./$=,+-]{20,}+)",
+        rb"\$(?:2[abxy]|5|6|7|8|9|y|1|apr1|argon2(?:id|i|d)?|scrypt|pbkdf2)\$[\w./$=,+-]{8}",
+        rb"(?P<value>\$(?:2[abxy]|5|6|7|8|9|y|1|apr1|argon2(?:id|i|d)?|scrypt|pbkdf2[\w-]{0,12})\$[A-Za-z0-9./$=,+-]{20,}+)",
         None,
         ahead=60,
     ),
@@ -303,8 +393,8 @@ RULES: tuple[Rule, ...] = (
     # `[relay]:587 name:password`, as mail servers look it up.
     _rule(
         "PASSWORD",
-        rb"\]:\d{2,5}[ \t]{1,8}[\w.@+-]{1,60}:[^\s\"'/]{6}",
-        rb"\]:\d{2,5}[ \t]{1,8}[\w.@+-]{1,60}:(?P<value>[^\s\"'/\\\x00]{6,100})",
+        rb"[\w\]]:\d{2,5}[ \t]{1,8}[\w.@+-]{1,60}:[^\s\"'/]{6}",
+        rb"[\w\]]:\d{2,5}[ \t]{1,8}[\w.@+-]{1,60}:(?P<value>[^\s\"'/\\\x00]{6,100})",
         values.is_password,
     ),
     # Cookies as curl and browsers keep them.

@@ -19,7 +19,7 @@ _MOST_BREAKS = 3
 # Letters of escaped JSON are seen unescaped, see `escapes`; what is left here are the escapes of code itself.
 _TAG = rb"<!\[CDATA\[|</?[A-Za-z][^<>\n\x00]{0,80}>|&(?:quot|apos|lt|gt|nbsp);"
 _GLUE = re.compile(
-    rb"(?:"
+    rb"(?:\r?\n\[?\d{1,2}:\d{2}(?::\d{2})?\]? [\w ]{1,20}: |"
     + _TAG
     + rb"|\{ ?get;[^{}]{0,30}\}|[\s\"'`*~|=:>,(\[{}\])?!@$&.;#+_-]|\\{1,4}[nrt\"'`]|\xe2(?:\x80[\x90-\xba]|\x86.)|\xc2[\xa0\xab\xbb]"
     rb"|\xef\xbc[\x9a\x9d\x88\x89]|\xe3\x80[\x80-\x91]|<[-<])*+"
@@ -32,7 +32,7 @@ _CLOSING = {b"\xe2\x80\x9c": b"\xe2\x80\x9d", b"\xe2\x80\x9e": b"\xe2\x80\x9c", 
 _BARE = re.compile(
     rb"(?:[^\s\"'`<>\\\x00,;&)\]}|]|\\(?![nrt\"'`\\])|[,)\]}|](?=[^\s\"'`<>\\\x00,;&)\]}|])|&(?![\w.-]{1,40}=|(?:quot|lt|amp|#\d+);)|;(?=[^\s\"'`<>\\\x00;])(?![\w ]{1,30}=))++"
 )
-_WORD = re.compile(rb"[A-Za-z\x80-\xff][\w\x80-\xff:.&*!?]*+")
+_WORD = re.compile(rb"[A-Za-z\x80-\xff][\w\x80-\xff:.&*!?]*+|\d{1,2}(?=[ :=)])")
 _CALL = re.compile(rb"[A-Za-z_][\w.:!]{0,60}[({]")
 _LETTERS = rb"(?:[\xc3-\xe1\xe3-\xee][\x80-\xbf]{1,3})*+"
 _TAIL_OF_NAME, _TAIL_BEYOND_ASCII = re.compile(rb"[\w.-]*+" + _LETTERS), re.compile(_LETTERS)
@@ -47,17 +47,20 @@ _NOT_THE_VALUE = re.compile(
     rb"|hint|label|placeholder|ref|arn|index|prefix|suffix|alg\w*|format|class|error|mode|set|map|list|func|handler|provider|manager|service|buckets?|rotation|reset|length)"
 )
 _BYTES = re.compile(
-    rb"\\(?:[xuU0-9]|[sdwSDW(.$\[])|%[sdr](?!\w)|\[\^?[aA0]-[zZ9]|\(\?:|^0x[0-9a-fA-F_]{1,20}$|=[\[('\"]"
+    rb"\\(?:[xuU0-9]|[sdwSDW(.$\[])|%[sdr](?!\w)|\[\^?[aA0]-[zZ9]|\(\?:|^0x[0-9a-fA-F_]{1,20}$|/0x[0-9a-f]|^\d{4}-\d\d-\d\dT|=[\[('\"]"
 )
 _NAME = re.compile(rb"[A-Za-z_]\w{0,15}")
 # Only of keys that come in pairs the id is worth hiding.
 _KEY_ID = re.compile(rb"(?i).*(?:private|access)[ _-]?key[ _-]?id")
+# Keys that follow it when somebody types it: `{enter}`, a carriage return.
+_TYPED = re.compile(rb"(?:\{\w+\}|\\[rn])+\Z")
 _PARTS = re.compile(rb"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 # Arguments by name, constants, what a module has.
+_DIGIT = re.compile(rb"\d")
 _CODE = re.compile(
-    rb"^[A-Za-z_]\w*=[^=]|^[A-Z][A-Z0-9]*(?:_[A-Z0-9]{1,12})+$|^[a-z_]{1,12}\.[A-Za-z_]\w{0,16}$|[)\]][.\[][a-z\d]|^[a-z][a-z0-9]*(?:_[a-z0-9]{1,12})*_[a-z]{3,12}$|^/\w+/|\w\(\)"
+    rb"^[A-Za-z_]\w*=[^=]|^[A-Z][A-Z0-9]*(?:_[A-Z0-9]{1,12})+$|^[a-z_]{1,12}\.[A-Za-z_]\w{0,16}$|[)\]][.\[][a-z\d]|^[a-z][a-z0-9]*(?:_[a-z0-9]{1,12})*_[a-z]{3,12}$|^/\w+/|\w\(\)|^[a-z-]+=$"
 )
-_WRAPS = frozenset(b"value string default data text str body".split())
+_WRAPS = frozenset(b"value string default data text str body send type fill".split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +115,12 @@ def _read(text: bytes, at: int, *, is_key: bool) -> tuple[int, int] | None:
             if glue.rstrip(b"_").endswith(b"(") and _NAME.fullmatch(text, *span):
                 break
             judge = _judge(
-                is_key=is_key, is_signed=is_signed, is_direct=is_direct, is_quoted=_opened(glue) is not None
+                is_key=is_key,
+                is_signed=is_signed,
+                is_direct=is_direct,
+                is_quoted=_opened(glue) is not None,
+                is_near=not words,
+                is_last=_is_alone(text, span[1]),
             )
             if judge(text[slice(*span)]):
                 return span
@@ -168,7 +176,7 @@ def _value(text: bytes, at: int, glue: bytes) -> tuple[int, int] | None:
         close = text.find(_CLOSING.get(quote, quote), at, at + 600)
         inside = text[at:close] if close > at else b""
         if inside and not re.search(rb"[\s\x00]", inside):
-            return at, close
+            return at, at + len(_TYPED.sub(b"", inside))
         if inside:
             return at, at + len(inside.split()[0])
     found = _BARE.match(text, at)
@@ -186,22 +194,31 @@ def _value(text: bytes, at: int, glue: bytes) -> tuple[int, int] | None:
     return (at, end) if end > at else None
 
 
-def _judge(*, is_key: bool, is_signed: bool, is_direct: bool, is_quoted: bool) -> Callable[[bytes], bool]:
+def _judge(
+    *, is_key: bool, is_signed: bool, is_direct: bool, is_quoted: bool, is_near: bool, is_last: bool
+) -> Callable[[bytes], bool]:
     """What a value must be like. Signs and quotes say that it is one; in a sentence it must say so itself."""
     if is_key:
         looks = values.is_key
     elif is_signed and is_quoted:
         looks = values.is_password
     elif is_signed and is_direct:
-        looks = values.is_bare_password
+        looks = values.is_last_password if is_last else values.is_bare_password
+    elif is_near:
+        looks = values.is_long_password
     else:
         looks = values.is_odd
-    return lambda value: (
-        looks(value)
-        and not _BYTES.search(value)
-        and not values.is_dotted_name(value)
-        and (is_quoted or not (_CODE.search(value) or values.is_long_name(value)))
-    )
+    is_made_up = is_signed and is_direct and is_last and not is_key
+
+    def judge(value: bytes) -> bool:
+        if not looks(value) or _BYTES.search(value):
+            return False
+        if is_made_up:
+            return not (_CODE.search(value) and not is_quoted)
+        is_name = values.is_dotted_name(value) or (not is_quoted and values.is_long_name(value))
+        return not is_name and (is_quoted or not _CODE.search(value))
+
+    return judge
 
 
 RULES: tuple[Labelled, ...] = (

@@ -10,7 +10,7 @@ import hyperscan
 
 # Long enough to be no part of another word: found within names too (`dbPassword`, `PGPASSWORD`).
 _PASSWORDS = (
-    r"passw(?:or)?d|passphrase|passcode|passwort|passw\x{f6}rt|kennwort|kennw\x{f6}rt|zugangscode|zugangsdaten|mots?[ _-]?de[ _-]?passe|mot2passe"
+    r"passw(?:or)?d|passwrod|passowrd|pas?s?word|pssword|paswort|secert|authtok|palavra[ -]?passe|parola d.ordine|passphrase|passcode|passwort|passw\x{f6}rt|kennwort|kennw\x{f6}rt|zugangscode|zugangsdaten|mots?[ _-]?de[ _-]?passe|mot2passe"
     r"|contrase(?:\x{f1}|n|ny)a|wachtwoord|has\x{142}[oaem]|l\x{f6}senord|losenord|adgangskode|passord|salasana|jelsz(?:\x{f3}|o)|\x{15f}ifre|lozinka|parole?za|geslo"
     r"|\x{43f}\x{430}\x{440}\x{43e}\x{43b}|\x{43b}\x{43e}\x{437}\x{438}\x{43d}\x{43a}|\x{43a}\x{43b}\x{44e}\x{447}|\x{5bc6}\x{7801}|\x{5bc6}\x{78bc}|\x{53e3}\x{4ee4}|\x{30d1}\x{30b9}\x{30ef}\x{30fc}\x{30c9}"
     r"|\x{6697}\x{8a3c}|\x{be44}\x{bc00}\x{bc88}\x{d638}|\x{c554}\x{d638}|m\x{1ead}t[ _-]?kh\x{1ea9}u|kata[ _-]?(?:sandi|laluan)|\x{3ba}\x{3c9}\x{3b4}\x{3b9}\x{3ba}\x{3cc}"
@@ -20,7 +20,7 @@ _PASSWORDS = (
 # Short ones stand at a boundary of words, or of a name's parts.
 _SHORT = r"pass|pwd|pw|psk|mdp|senha|heslo|clave|parola|haslo|sifre|kod|kulcssz\x{f3}|passwd|pswd|pword|passkey|login code|p/w|creds?"
 _SHORT_CAMEL = r"Pass|Pwd|Pw|Psk|Creds|Senha|Heslo|Clave|Parola|Haslo|Sifre"
-_KEYS = r"token|jeton|api[ _.-]?key|access[ _.-]?key|account[ _.-]?key|auth[ _.-]?key|private[ _.-]?key|signing[ _.-]?key|encrypt(?:ion)?[ _.-]?key|master[ _.-]?key|secret[ _.-]?key|session[ _.-]?(?:id|key)|signature|bearer|authorization|licen[cs]e[ _.-]?key|secret|credential|passphrase|instrumentation[ _.-]?key"
+_KEYS = r"token|tokne|toekn|api[ _.-]?kye|verification[ _-]?code|jeton|api[ _.-]?key|access[ _.-]?key|account[ _.-]?key|auth[ _.-]?key|private[ _.-]?key|signing[ _.-]?key|encrypt(?:ion)?[ _.-]?key|master[ _.-]?key|secret[ _.-]?key|session[ _.-]?(?:id|key)|signature|bearer|authorization|licen[cs]e[ _.-]?key|secret|credential|passphrase|instrumentation[ _.-]?key"
 _SHORT_KEYS = r"key|auth|salt|pepper|sid|sig|sess|session|jwt|pat|hmac|apikey|otp|cookie|dsn|seed|nonce|csrf|xsrf|csrftoken|remember|login"
 _SHORT_KEYS_CAMEL = r"Key|Auth|Salt|Pepper|Sid|Sig|Jwt|Pat"
 
@@ -44,7 +44,7 @@ _SHORT_PASSWORD = in_any_case(_utf8(_SHORT))
 
 
 # A word by itself is a name only when something joins it to a value.
-_JOINED = rb"(?:[^ A-Za-z]| [^A-Za-z]| (?:is|was|ist|est|es) | [A-Za-z]{0,8}\d)"
+_JOINED = rb"(?:[^ A-Za-z]| [^A-Za-z]| (?:is|was|ist|est|es) | [A-Za-z]{0,20}\d)"
 
 
 def _label(long: bytes, short: bytes, camel: bytes, joined: bytes = b"") -> bytes:
@@ -57,6 +57,8 @@ _PASSWORD = _label(_LONG_PASSWORD, _SHORT_PASSWORD, _SHORT_CAMEL.encode())
 _KEY = _label(_LONG_KEY, _SHORT_KEYS.encode(), _SHORT_KEYS_CAMEL.encode(), _JOINED)
 PASSWORDS, KEYS = _PASSWORD, _KEY
 # Near a label must be what no word has: a digit beside a letter or a sign.
+# Without a digit only what is assigned and ends with a sign.
+_MARKED = re.compile(rb"[^\n:=]{0,30}[:=][ ]?[\"'`]?[^\s\"'`]{5,40}[!#$%*?](?=[\s\"'`<\\]|\Z)")
 _DIGIT, _ODD = re.compile(rb"\d"), re.compile(rb"[^\s\d(\[=,/'\"]\d|\d[A-Za-z]")
 _REACH = 150
 _JOIN = re.compile(_JOINED + rb"\Z")
@@ -103,14 +105,16 @@ def end_of_name(text: bytes, at: int) -> int:
     """Where the name ends whose find ended at `at`: what joins it to a value may have been found with it."""
     if text[at - 1] >= 0x80 or text[at - 1 : at].isalpha():
         return at
-    found = _JOIN.search(text, max(at - 12, 0), at)
+    found = _JOIN.search(text, max(at - 24, 0), at)
     return found.start() if found else at
 
 
 def is_near_a_value(text: bytes, at: int) -> bool:
     """Whether it is worth to look closer at what follows the name that ends at `at`."""
     digit = _DIGIT.search(text, at, at + _REACH)
-    return digit is not None and _ODD.search(text, digit.start() - 1, at + _REACH) is not None
+    if digit is None:
+        return _MARKED.match(text, at) is not None
+    return _ODD.search(text, digit.start() - 1, at + _REACH) is not None
 
 
 def title(text: bytes) -> bool | None:

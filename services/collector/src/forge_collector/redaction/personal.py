@@ -101,6 +101,7 @@ _ADDRESS_BEFORE = re.compile(
 _VERSION_BEFORE = re.compile(
     rb"(?i)(?:\bv|version\W{0,4}|release\W{0,4}|[=<>~^!]=\s?|/|section |oid\W{0,3}|[\w-]-)$"
 )
+_VERSION_SAID = re.compile(rb"(?i)(?:bump|version|firmware|upgrad|releas|driver|kernel)[^\n]{0,40}\Z")
 # Three numbers so small, or four somewhat larger ones, are a version or a section.
 _SMALL, _SMALLEST = 32, 10
 
@@ -115,9 +116,13 @@ def _is_ipv4(match: re.Match[bytes]) -> bool:
     before = match.string[max(match.start("value") - 24, 0) : match.start("value")]
     if not address.is_global or address.is_multicast or text in _RESOLVERS:
         return False
+    if _VERSION_SAID.search(match.string, max(match.start("value") - 48, 0), match.start("value")):
+        return False
     if _ADDRESS_BEFORE.search(before):
         return True
     parts = address.packed
+    if re.match(rb":\d{2,5}\b", match.string[match.end("value") : match.end("value") + 6]):
+        return True
     return not _VERSION_BEFORE.search(before) and (
         max(parts) >= _SMALL and sum(part < _SMALLEST for part in parts) < 3 and parts[1:] != b"\0\0\0"
     )
@@ -160,7 +165,7 @@ RULES: tuple[Rule, ...] = (
         RedactionClass.CONTACT,
         trigger=rb"[A-Za-z0-9._%+-]@[A-Za-z0-9][A-Za-z0-9.-]{0,80}\.[A-Za-z]{2}",
         pattern=re.compile(
-            rb"(?:(?<=\\[nrt])|(?<![A-Za-z0-9._%+/\\-]))[A-Za-z0-9._%+-]{1,64}"
+            rb"(?:(?<=\\[nrt])|(?<![A-Za-z0-9._%+\\-]))[A-Za-z0-9._%+-]{1,64}"
             rb"@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,8}[A-Za-z]{2,24}\b"
         ),
         back=160,
@@ -193,7 +198,7 @@ RULES: tuple[Rule, ...] = (
         RedactionClass.FINANCIAL,
         trigger=rb"[A-Z]{2}\d{2}(?:[ -]|\xc2\xa0)?[A-Z0-9]{4}(?:[ -]|\xc2\xa0)?[A-Z0-9]{4}(?:[ -]|\xc2\xa0)?[A-Z0-9]{3}",
         pattern=re.compile(
-            rb"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?:[ ]?[A-Z0-9]){11,30}(?![A-Za-z0-9])"
+            rb"(?:(?<![A-Za-z0-9])|(?<=\?\d\d))[A-Z]{2}\d{2}(?:[ ]?[A-Z0-9]){11,30}(?![A-Za-z0-9])"
             rb"|(?<![A-Za-z0-9-])[A-Z]{2}\d{2}(?P<sign>-|\xc2\xa0)(?:[A-Z0-9]{4}(?P=sign)){2,7}[A-Z0-9]{1,4}(?![A-Za-z0-9-])"
         ),
         check=_is_iban,
@@ -213,16 +218,16 @@ RULES: tuple[Rule, ...] = (
         RedactionClass.FINANCIAL,
         trigger=rb"\d(?:[ -]?\d){12}|(?:\d{4}(?:\xc2\xa0|\xe2\x80.|\.|  )){3}\d",
         pattern=re.compile(
-            rb"(?<![\w.-])(?<!\d )(?:\d(?:[ -]?\d){12,18}|\d{4}(?P<sign>\xc2\xa0|\xe2\x80[\x80-\xaf]|\.|  )\d{4}(?P=sign)\d{4}(?P=sign)\d{4})(?![\w-]|\.\d| \d)"
+            rb"(?<![\w.-])(?<!\d )(?:\d(?:[ -]?\d){12,18}|\d{4}(?P<sign>\xc2\xa0|\xe2\x80[\x80-\xaf]|\.|  )\d{4}(?P=sign)\d{4}(?P=sign)\d{4})(?![\w-]|\.\d| \d{4}\b)"
         ),
         check=_is_card,
     ),
     Rule(
         "PHONE",
         RedactionClass.CONTACT,
-        trigger=rb"\+\d[\d ().-]{7}",
+        trigger=rb"\+\d[\d ()/.-]{7}",
         pattern=re.compile(
-            rb"(?:(?<![\w.+/=-])|(?<=\n\+)|(?<=\\[nrt]))(?P<value>\+[1-9]\d{0,2}[ .-]?(?:\(\d{1,4}\)[ .-]?)?\d(?:[ .-]?\d){6,12})(?![\w-]|\.\d)"
+            rb"(?:(?<![\w.+/=-])|(?<=\n\+)|(?<=\\[nrt]))(?P<value>\+[1-9]\d{0,2}[ .-]?(?:\(\d{1,4}\)[ .-]?)?\d(?:[ .-]?\d){6,12}|\+[1-9]\d{0,2}[ /.-]{0,3}(?:\(\d{1,4}\)[ /.-]{0,3})?\d{1,5}(?:[ /.-]{1,3}\d{1,8}){1,6})(?![\w-]|\.\d)"
         ),
         check=_is_phone,
     ),

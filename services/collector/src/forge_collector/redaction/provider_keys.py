@@ -303,6 +303,14 @@ RULES: tuple[Rule, ...] = (
         pattern=re.compile(START + rb"eyJ[A-Za-z0-9_-]{8,}+\.eyJ[A-Za-z0-9_-]{8,}+(?:\.[A-Za-z0-9_-]*+)?"),
     ),
     Rule(
+        # Encrypted ones have five parts, of which only the first is readable.
+        "JWT",
+        RedactionClass.SECRETS,
+        trigger=rb"eyJ[A-Za-z0-9_-]{20,}\.[A-Za-z0-9_-]{6,}\.[A-Za-z0-9_-]{6}",
+        back=4000,
+        pattern=re.compile(START + rb"eyJ[A-Za-z0-9_-]{20,}+(?:\.[A-Za-z0-9_-]*+){2,4}"),
+    ),
+    Rule(
         # The secret beside its id has no form of its own.
         "API_KEY",
         RedactionClass.SECRETS,

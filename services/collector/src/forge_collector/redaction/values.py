@@ -13,7 +13,7 @@ _REFERENCE = re.compile(
 # Words with which documentation says "not this one".
 _STAND_IN = re.compile(
     rb"(?i)example|changeme|change[-_]me|placeholder|your[-_]?|^my[-_]|xxxx|dummy|replace|redacted|insert[-_]|passw|secret"
-    rb"|(?:^|[-_])(?:here|todo|none|null|true|false|undefined|test|foo|bar|baz|token)(?:$|[-_\d])|1234567|abcdefg|(.)\1{5}"
+    rb"|(?:^|[-_])(?:here|todo|none|null|true|false|undefined|test|foo|bar|baz|token)(?:$|[-_\d])|1234567|abcdefg|(.)\1{5}|^(?:sha|md|utf|base|aes|rsa|hs|rs|es)-?\d{1,4}$"
 )
 _ISSUED_STAND_IN = re.compile(rb"(?i)EXAMPLE|your[-_]|x{6}|placeholder|[-_]here|(.)\1{9}|1234567890abcdef$")
 _LETTERS_ONLY = re.compile(rb"[A-Za-z]+(?:[_.:-][A-Za-z]+)*")
@@ -117,6 +117,27 @@ def is_ordinary(value: bytes) -> bool:
     return _ORDINARY.fullmatch(value) is not None
 
 
+def is_last_password(value: bytes) -> bool:
+    """The same where nothing follows it: then it may be words with signs, as people make them up."""
+    if is_bare_password(value):
+        return True
+    has_mark = re.search(rb"\d\d|[!#$%^&*?]", value) is not None
+    return (
+        has_mark and is_password(value) and len(value) >= 8 and not value[:1].isdigit() and b"@" not in value
+    )
+
+
+def is_long_password(value: bytes) -> bool:
+    """A word and a number right behind the label, too long and too odd to be a name of something."""
+    return is_odd(value) or (
+        len(value) >= 9
+        and is_password(value)
+        and re.search(rb"\d\d\W?\Z", value) is not None
+        and re.search(rb"[a-z]{4}", value) is not None
+        and re.search(rb"[-_/:]", value) is None
+    )
+
+
 def is_odd(value: bytes) -> bool:
     """Letters and digits as no sentence has them."""
     return (
@@ -141,6 +162,13 @@ def _is_wordy(part: bytes) -> bool:
     if len(part) <= 4 or letters * 5 < len(part):
         return True
     digits, upper = len(_DIGIT_RUN.findall(part)), len(_UPPER.findall(part))
+    if (
+        len(part) >= 16
+        and digits > 0
+        and letters < 4 * len(segments)
+        and re.search(rb"[A-Za-z]\d+[A-Za-z]", part)
+    ):
+        return False
     if digits > 2 or (digits and letters > upper > letters * 0.35):
         return False
     return letters >= 3.2 * len(segments) and not _CONSONANTS.search(part)

@@ -40,7 +40,7 @@ def test_triggers_miss_nothing_that_patterns_find(which: str) -> None:
         assert covers(text, one_by_one(text)), document.name
 
 
-@pytest.mark.parametrize("which", ["clean", "clean_third", "clean_fourth"])
+@pytest.mark.parametrize("which", ["clean", "clean_third", "clean_fourth", "clean_fifth"])
 def test_triggers_miss_nothing_in_clean_files_either(which: str) -> None:
     for name, text in clean(which).items():
         assert covers(text.encode(), one_by_one(text.encode())), name

@@ -20,8 +20,8 @@ STATUS = {
     "planted": "tuned on",
     "heldout": "tuned on; at first sight 0.962 of secrets, 0.914 of personal data",
     "third": "tuned on; at first sight 0.768 of secrets, 0.668 of personal data",
-    "fifth": "",
     "fourth": "tuned on; at first sight 0.865 of secrets, 0.887 of personal data",
+    "fifth": "tuned on; at first sight 0.861 of secrets, 0.909 of personal data",
 }
 SETS = tuple(STATUS)
 MAKERS = makers.MAKERS | issued.SECRETS | issued.PERSONAL | makers_fifth.MAKERS

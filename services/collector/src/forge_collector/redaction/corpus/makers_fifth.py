@@ -79,7 +79,20 @@ def _dockerauth(rng: random.Random) -> str:
     return base64.b64encode(f"ci-{some(rng, 4, string.ascii_lowercase)}:{some(rng, 24)}".encode()).decode()
 
 
-_EN = ("sunny", "Harley", "otter", "Liverpool", "biscuit", "Daisy", "banjo", "Fluffy", "toffee", "Rover", "Winter", "Madrid")
+_EN = (
+    "sunny",
+    "Harley",
+    "otter",
+    "Liverpool",
+    "biscuit",
+    "Daisy",
+    "banjo",
+    "Fluffy",
+    "toffee",
+    "Rover",
+    "Winter",
+    "Madrid",
+)
 _DE = ("Sommer", "Kaffee", "Biene", "Hamburg", "Drachen", "Keks", "Segel", "Moritz")
 
 
@@ -101,7 +114,9 @@ def _casual(words: tuple[str, ...]) -> Maker:
 
 def _urlsafe_pass(rng: random.Random) -> str:
     """A password as it stands in a URL, its special characters percent-encoded."""
-    return some(rng, 6) + rng.choice(("%40", "%23", "%24", "%21", "%2F")) + some(rng, 7) + some(rng, 1, DIGITS)
+    return (
+        some(rng, 6) + rng.choice(("%40", "%23", "%24", "%21", "%2F")) + some(rng, 7) + some(rng, 1, DIGITS)
+    )
 
 
 def _paseto(rng: random.Random) -> str:
@@ -308,8 +323,40 @@ def _public(rng: random.Random) -> str:
     return f"{rng.choice((81, 86, 89, 93, 109, 151, 176, 186, 195, 217))}.{rng.randrange(1, 255)}.{rng.randrange(1, 255)}.{rng.randrange(2, 254)}"
 
 
-_LOCALS = ("kirsten", "m.oduya", "t_hallberg", "jpbrunel", "info.kanzlei", "r-dasgupta", "lea99", "sven.o", "a.k.petrov", "yuki.n", "praxis", "mama.bear", "d'souza")
-_DOMAINS = ("web.de", "wanadoo.fr", "libero.it", "wp.pl", "seznam.cz", "bluewin.ch", "icloud.com", "hotmail.co.uk", "yahoo.co.jp", "uol.com.br", "mail.ru", "qq.com", "ziggo.nl", "telia.se", "outlook.com.tr", "terra.es", "sapo.pt")
+_LOCALS = (
+    "kirsten",
+    "m.oduya",
+    "t_hallberg",
+    "jpbrunel",
+    "info.kanzlei",
+    "r-dasgupta",
+    "lea99",
+    "sven.o",
+    "a.k.petrov",
+    "yuki.n",
+    "praxis",
+    "mama.bear",
+    "d'souza",
+)
+_DOMAINS = (
+    "web.de",
+    "wanadoo.fr",
+    "libero.it",
+    "wp.pl",
+    "seznam.cz",
+    "bluewin.ch",
+    "icloud.com",
+    "hotmail.co.uk",
+    "yahoo.co.jp",
+    "uol.com.br",
+    "mail.ru",
+    "qq.com",
+    "ziggo.nl",
+    "telia.se",
+    "outlook.com.tr",
+    "terra.es",
+    "sapo.pt",
+)
 
 
 def _home_mail(rng: random.Random) -> str:
@@ -317,13 +364,99 @@ def _home_mail(rng: random.Random) -> str:
 
 
 def _work_mail(rng: random.Random) -> str:
-    host = rng.choice(("brandvik", "oakmere-legal", "st-anna-klinik", "hollins.partners", "notaria-lopez", "kumiko-design"))
+    host = rng.choice(
+        ("brandvik", "oakmere-legal", "st-anna-klinik", "hollins.partners", "notaria-lopez", "kumiko-design")
+    )
     return f"{rng.choice(string.ascii_lowercase)}.{rng.choice(('nakamura', 'oyelaran', 'fischbach', 'lemaire', 'sorensen', 'moretti'))}@{host}.{rng.choice(('eu', 'com', 'legal', 'org', 'co'))}"
 
 
 def _obfuscated(rng: random.Random) -> str:
     name, host = _home_mail(rng).split("@")
     return f"{name} [at] {host.replace('.', ' [dot] ')}"
+
+
+_AREAS = ("212", "305", "312", "404", "415", "503", "602", "617", "713", "808", "903", "917")
+
+
+def _american(rng: random.Random) -> str:
+    area, office, line = (
+        rng.choice(_AREAS),
+        f"{rng.randrange(2, 10)}{some(rng, 2, '02345678')}",
+        some(rng, 4, DIGITS),
+    )
+    return rng.choice((
+        f"({area}) {office}-{line}",
+        f"{area}.{office}.{line}",
+        f"{area}-{office}-{line}",
+        f"+1 {area}-{office}-{line}",
+        f"1 ({area}) {office} {line}",
+        f"{area} {office} {line}",
+    ))  # fmt: skip
+
+
+def _nric(rng: random.Random) -> str:
+    number = some(rng, 7, DIGITS)
+    total = sum(int(d) * w for d, w in zip(number, (2, 7, 6, 5, 4, 3, 2), strict=True))
+    return "S" + number + "JZIHGFEDCBA"[total % 11]
+
+
+def _snils(rng: random.Random) -> str:
+    body = f"{rng.randrange(2_000_000, 999_999_999):09d}"
+    check = sum(int(d) * w for d, w in zip(body, range(9, 0, -1), strict=True)) % 101 % 100
+    return f"{body[:3]}-{body[3:6]}-{body[6:]} {check:02d}"
+
+
+def _my_number(rng: random.Random) -> str:
+    body = some(rng, 11, DIGITS)
+    weights = (6, 5, 4, 3, 2, 7, 6, 5, 4, 3, 2)
+    rest = sum(int(d) * w for d, w in zip(body, weights, strict=True)) % 11
+    number = body + str(0 if rest <= 1 else 11 - rest)
+    return f"{number[:4]} {number[4:8]} {number[8:]}"
+
+
+def _taiwanese(rng: random.Random) -> str:
+    letter = rng.choice(UPPER)
+    code = 10 + "ABCDEFGHJKLMNPQRSTUVXYWZIO".index(letter)
+    body = rng.choice("12") + some(rng, 7, DIGITS)
+    total = code // 10 + code % 10 * 9 + sum(int(d) * w for d, w in zip(body, range(8, 0, -1), strict=True))
+    return letter + body + str(-total % 10)
+
+
+def _hkid(rng: random.Random) -> str:
+    letter, body = rng.choice("ABCDEGKPRVYZ"), some(rng, 6, DIGITS)
+    total = (
+        36 * 9 + (ord(letter) - 55) * 8 + sum(int(d) * w for d, w in zip(body, range(7, 1, -1), strict=True))
+    )
+    return f"{letter}{body}({'0123456789A'[-total % 11]})"
+
+
+def _medicare(rng: random.Random) -> str:
+    body = rng.choice("23456") + some(rng, 7, DIGITS)
+    check = sum(int(d) * w for d, w in zip(body, (1, 3, 7, 9, 1, 3, 7, 9), strict=True)) % 10
+    return f"{body[:4]} {body[4:]}{check} {rng.randrange(1, 6)}"
+
+
+def _mbi(rng: random.Random) -> str:
+    letters = "ACDEFGHJKMNPQRTUVWXY"
+    kinds = {"C": "123456789", "A": letters, "N": DIGITS, "B": letters + DIGITS}
+    text = "".join(rng.choice(kinds[c]) for c in "CABNABNAANN")
+    return f"{text[:4]}-{text[4:7]}-{text[7:]}"
+
+
+def _rvnr(rng: random.Random) -> str:
+    letter = rng.choice(UPPER)
+    body = f"{rng.randrange(10, 29)}{_born(rng):%d%m%y}{letter}{rng.randrange(0, 99):02d}"
+    digits = body[:8] + f"{ord(letter) - 64:02d}" + body[9:]
+    products = (int(d) * w for d, w in zip(digits, (2, 1, 2, 5, 7, 1, 2, 1, 2, 1, 2, 1), strict=True))
+    number = body + str(sum(sum(divmod(p, 10)) for p in products) % 10)
+    return f"{number[:2]} {number[2:8]} {number[8]} {number[9:]}"
+
+
+def _kvnr(rng: random.Random) -> str:
+    letter, body = rng.choice(UPPER), some(rng, 8, DIGITS)
+    digits = f"{ord(letter) - 64:02d}{body}"
+    total = sum(sum(divmod(int(d) * (1 + i % 2), 10)) for i, d in enumerate(digits))
+    return f"{letter}{body}{total % 10}"
 
 
 PERSONAL: dict[str, Maker] = {
@@ -354,7 +487,7 @@ PERSONAL: dict[str, Maker] = {
     "5 phone at": form("+43 (0)1 512 {d:2} {d:2}"),
     "5 phone ch": one_of(form("078 {d:3} {d:2} {d:2}"), form("+41 (0)44 2{d:2} {d:2} {d:2}")),
     "5 phone uk": one_of(form("01865 2{d:5}"), form("(0131) 55{d:1} {d:4}"), form("+44 (0) 7712 {d:6}"), form("0117 9{d:2} {d:4}")),
-    "5 phone us": lambda rng: _american(rng),
+    "5 phone us": _american,
     "5 phone us ext": lambda rng: f"({rng.choice(_AREAS)}) {rng.randrange(2, 10)}{some(rng, 2, '02345678')}-{some(rng, 4, DIGITS)} ext. {rng.randrange(100, 999)}",
     "5 phone mx": one_of(form("+52 55 5{d:3} {d:4}"), form("(33) 3{d:3} {d:4}")),
     "5 phone ar": form("+54 9 11 5{d:3}-{d:4}"),
@@ -403,111 +536,33 @@ PERSONAL: dict[str, Maker] = {
     "5 south african id": _checked(_south_african, "za", "idnr"),
     "5 israeli id": _checked(form("0{d:8}"), "il", "idnr"),
     "5 chinese id": _checked(lambda rng: rng.choice(("110101", "310104", "440305")) + _born(rng).strftime("%Y%m%d") + some(rng, 3, DIGITS) + rng.choice(DIGITS + "X"), "cn", "ric"),
-    "5 singapore nric": lambda rng: _nric(rng),
+    "5 singapore nric": _nric,
     "5 malaysian nric": _checked(lambda rng: _born(rng).strftime("%y%m%d") + "-" + rng.choice(("10", "14", "01")) + "-" + some(rng, 4, DIGITS), "my", "nric"),
     "5 thai id": _checked(form("{d:1}-{d:4}-{d:5}-{d:2}-{d:1}"), "th", "pin"),
     "5 nz ird": _checked(form("{d:2}-{d:3}-{d:3}"), "nz", "ird"),
-    "5 russian snils": lambda rng: _snils(rng),
+    "5 russian snils": _snils,
     "5 russian inn": _checked(form("77{d:10}"), "ru", "inn"),
-    "5 japanese my number": lambda rng: _my_number(rng),
-    "5 taiwanese id": lambda rng: _taiwanese(rng),
-    "5 hong kong id": lambda rng: _hkid(rng),
+    "5 japanese my number": _my_number,
+    "5 taiwanese id": _taiwanese,
+    "5 hong kong id": _hkid,
     "5 pesel": _checked(_birth("%y%m%d", "{d:5}"), "pl", "pesel"),
     "5 personnummer long": _checked(_birth("%Y%m%d", "-{d:4}"), "se", "personnummer"),
     "5 turkish id": _checked(form("{d:11}"), "tr", "tckimlik"),
-    "5 medicare au": lambda rng: _medicare(rng),
-    "5 medicare us": lambda rng: _mbi(rng),
+    "5 medicare au": _medicare,
+    "5 medicare us": _mbi,
     "5 steuer-id": _grouped(_checked(form("{d:11}"), "de", "idnr"), 2, 3, 3, 3),
-    "5 rentennummer": lambda rng: _rvnr(rng),
-    "5 kvnr": lambda rng: _kvnr(rng),
+    "5 rentennummer": _rvnr,
+    "5 kvnr": _kvnr,
     "5 nino": lambda rng: rng.choice(("AE", "CL", "HM", "NR", "WK")) + some(rng, 6, DIGITS) + rng.choice("ABCD"),
     "5 nino, spaced": lambda rng: rng.choice(("AE", "CL", "HM", "NR")) + " " + " ".join(some(rng, 2, DIGITS) for _ in range(3)) + " " + rng.choice("ABCD"),
     "5 ssn": lambda rng: f"{rng.choice([n for n in range(101, 728) if n != 666])}-{rng.randrange(11, 99)}-{rng.randrange(1001, 9999)}",
     "5 ssn, bare": lambda rng: f"{rng.choice([n for n in range(101, 728) if n != 666])}{rng.randrange(11, 99)}{rng.randrange(1001, 9999)}",
     "5 ssn, spaced": lambda rng: f"{rng.choice([n for n in range(101, 728) if n != 666])} {rng.randrange(11, 99)} {rng.randrange(1001, 9999)}",
     "5 ip": _public,
-    "5 ip, port": lambda rng: _public(rng),
+    "5 ip, port": _public,
     "5 ip6": lambda rng: f"2003:e{some(rng, 1, HEX)}:{some(rng, 3, '123456789')}{some(rng, 1, HEX)}:{some(rng, 4, '123456789abcdef')}:{some(rng, 4, '123456789abcdef')}:{some(rng, 4, '123456789abcdef')}:{some(rng, 4, '123456789abcdef')}:{some(rng, 4, '123456789abcdef')}",
     "5 ip6, short": lambda rng: f"2001:41d0:{some(rng, 3, '123456789abcdef')}::{some(rng, 3, '123456789abcdef')}",
 }  # fmt: skip
-
-
-_AREAS = ("212", "305", "312", "404", "415", "503", "602", "617", "713", "808", "903", "917")
-
-
-def _american(rng: random.Random) -> str:
-    area, office, line = rng.choice(_AREAS), f"{rng.randrange(2, 10)}{some(rng, 2, '02345678')}", some(rng, 4, DIGITS)
-    return rng.choice((
-        f"({area}) {office}-{line}",
-        f"{area}.{office}.{line}",
-        f"{area}-{office}-{line}",
-        f"+1 {area}-{office}-{line}",
-        f"1 ({area}) {office} {line}",
-        f"{area} {office} {line}",
-    ))  # fmt: skip
-
-
-def _nric(rng: random.Random) -> str:
-    number = some(rng, 7, DIGITS)
-    total = sum(int(d) * w for d, w in zip(number, (2, 7, 6, 5, 4, 3, 2), strict=True))
-    return "S" + number + "JZIHGFEDCBA"[total % 11]
-
-
-def _snils(rng: random.Random) -> str:
-    body = f"{rng.randrange(2_000_000, 999_999_999):09d}"
-    check = sum(int(d) * w for d, w in zip(body, range(9, 0, -1), strict=True)) % 101 % 100
-    return f"{body[:3]}-{body[3:6]}-{body[6:]} {check:02d}"
-
-
-def _my_number(rng: random.Random) -> str:
-    body = some(rng, 11, DIGITS)
-    weights = (6, 5, 4, 3, 2, 7, 6, 5, 4, 3, 2)
-    rest = sum(int(d) * w for d, w in zip(body, weights, strict=True)) % 11
-    number = body + str(0 if rest <= 1 else 11 - rest)
-    return f"{number[:4]} {number[4:8]} {number[8:]}"
-
-
-def _taiwanese(rng: random.Random) -> str:
-    letter = rng.choice(UPPER)
-    code = 10 + "ABCDEFGHJKLMNPQRSTUVXYWZIO".index(letter)
-    body = rng.choice("12") + some(rng, 7, DIGITS)
-    total = code // 10 + code % 10 * 9 + sum(int(d) * w for d, w in zip(body, range(8, 0, -1), strict=True))
-    return letter + body + str(-total % 10)
-
-
-def _hkid(rng: random.Random) -> str:
-    letter, body = rng.choice("ABCDEGKPRVYZ"), some(rng, 6, DIGITS)
-    total = 36 * 9 + (ord(letter) - 55) * 8 + sum(int(d) * w for d, w in zip(body, range(7, 1, -1), strict=True))
-    return f"{letter}{body}({'0123456789A'[-total % 11]})"
-
-
-def _medicare(rng: random.Random) -> str:
-    body = rng.choice("23456") + some(rng, 7, DIGITS)
-    check = sum(int(d) * w for d, w in zip(body, (1, 3, 7, 9, 1, 3, 7, 9), strict=True)) % 10
-    return f"{body[:4]} {body[4:]}{check} {rng.randrange(1, 6)}"
-
-
-def _mbi(rng: random.Random) -> str:
-    letters = "ACDEFGHJKMNPQRTUVWXY"
-    kinds = {"C": "123456789", "A": letters, "N": DIGITS, "B": letters + DIGITS}
-    text = "".join(rng.choice(kinds[c]) for c in "CABNABNAANN")
-    return f"{text[:4]}-{text[4:7]}-{text[7:]}"
-
-
-def _rvnr(rng: random.Random) -> str:
-    letter = rng.choice(UPPER)
-    body = f"{rng.randrange(10, 29)}{_born(rng):%d%m%y}{letter}{rng.randrange(0, 99):02d}"
-    digits = body[:8] + f"{ord(letter) - 64:02d}" + body[9:]
-    products = (int(d) * w for d, w in zip(digits, (2, 1, 2, 5, 7, 1, 2, 1, 2, 1, 2, 1), strict=True))
-    number = body + str(sum(sum(divmod(p, 10)) for p in products) % 10)
-    return f"{number[:2]} {number[2:8]} {number[8]} {number[9:]}"
-
-
-def _kvnr(rng: random.Random) -> str:
-    letter, body = rng.choice(UPPER), some(rng, 8, DIGITS)
-    digits = f"{ord(letter) - 64:02d}{body}"
-    total = sum(sum(divmod(int(d) * (1 + i % 2), 10)) for i, d in enumerate(digits))
-    return f"{letter}{body}{total % 10}"
 
 
 MAKERS = SECRETS | PERSONAL
