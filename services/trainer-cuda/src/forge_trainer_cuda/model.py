@@ -22,7 +22,7 @@ from forge_common.weights.adapter import (
 )
 from forge_common.weights.checkpoint import Checkpoint, model_config
 from forge_common.weights.targets import targets_of
-from forge_trainer_cuda import memory, packed
+from forge_trainer_cuda import memory, merged, packed
 from forge_trainer_cuda.footprint import Shape, choose
 from forge_trainer_cuda.sharded import load_sharded
 
@@ -49,7 +49,9 @@ def load_trainable(base: Path, rules: TrainingRules, device: str, *, sharded: bo
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         model.enable_input_require_grads()
     torch.manual_seed(rules.seed)
-    return get_peft_model(model, _lora(rules, targets_of(base, rules), model.config.num_hidden_layers))
+    config = _lora(rules, targets_of(base, rules), model.config.num_hidden_layers)
+    is_plain = device == "cpu" and rules.method == "lora" and not sharded
+    return get_peft_model(model, merged.use(config) if is_plain else config)
 
 
 class BesideTheCard(torch.nn.Module):  # type: ignore[misc]

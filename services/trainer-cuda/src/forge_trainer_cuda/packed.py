@@ -1,6 +1,7 @@
 """Rows back to back in one sequence, so that linear layers see no padding; attention keeps every row to itself.
 
-On a card from Ampere on attention is torch's variable-length kernel; elsewhere the rows are laid side by side for it alone.
+On a card from Ampere on attention is torch's variable-length kernel; on older ones the rows are laid side by side for it
+alone, and on the CPU it goes from row to row.
 """
 
 from __future__ import annotations
@@ -103,9 +104,24 @@ def attend(
         out = varlen_attn(
             *rows, bounds, bounds, longest, longest, window_size=(-1, 0), scale=scaling, enable_gqa=True
         )
-    else:
+    elif query.is_cuda:
         out = _side_by_side(rows, bounds, longest, scaling)
+    else:
+        out = _row_by_row(rows, bounds, scaling)
     return out.unsqueeze(0), None
+
+
+def _row_by_row(rows: list[torch.Tensor], bounds: torch.Tensor, scaling: float | None) -> torch.Tensor:
+    """Side by side they would need padding, which costs by the square of the longest."""
+    lengths = (bounds[1:] - bounds[:-1]).tolist()
+    parts = [
+        tensor.transpose(0, 1).unsqueeze(0).split(lengths, dim=2) for tensor in rows
+    ]  # (1, H, length, D)
+    attended = [
+        F.scaled_dot_product_attention(query, key, value, is_causal=True, scale=scaling, enable_gqa=True)
+        for query, key, value in zip(*parts, strict=True)
+    ]
+    return torch.cat(attended, dim=2)[0].transpose(0, 1)
 
 
 def _side_by_side(

@@ -11,6 +11,8 @@ from forge_common.contracts.domain import TrainingRules
 
 # Rows of similar length share a batch when drawn from a window of so many batches: wider pads less but mixes less.
 WINDOW = 16
+# What beginning another pass through the model costs, in tokens that could be padding instead.
+PART_TOKENS = 128
 # Of the peak rate: what the last steps still learn with.
 FLOOR = 0.05
 
@@ -91,15 +93,26 @@ def packs(rows: Sequence[int], lengths: Sequence[int], max_tokens: int) -> list[
 
 
 def parts(rows: Sequence[int], lengths: Sequence[int], max_tokens: int) -> list[list[int]]:
-    """Cut a batch into parts of at most `max_tokens` tokens after padding; a longer row is a part of its own."""
+    """Cut a batch into parts of at most `max_tokens` tokens after padding; a longer row is a part of its own.
+
+    Of all ways to cut it in the order of length the one that costs least, where a part costs its tokens, padding
+    included, and PART_TOKENS.
+    """
+    order = sorted(rows, key=lambda row: lengths[row])
+    # Of the first `n` rows: what they cost at least, and where their last part begins.
+    costs, begins = [0], [0]
+    for end in range(1, len(order) + 1):
+        longest = lengths[order[end - 1]]
+        fewest = max(0, end - max(1, max_tokens // longest))
+        cost, begin = min((costs[first] + (end - first) * longest, first) for first in range(fewest, end))
+        costs.append(cost + PART_TOKENS)
+        begins.append(begin)
     cut: list[list[int]] = []
-    for row in sorted(rows, key=lambda row: lengths[row]):
-        # Ascending, so the newest row is the longest and sets the padding.
-        if cut and (len(cut[-1]) + 1) * lengths[row] <= max_tokens:
-            cut[-1].append(row)
-        else:
-            cut.append([row])
-    return cut
+    end = len(order)
+    while end:
+        cut.append(order[begins[end] : end])
+        end = begins[end]
+    return cut[::-1]
 
 
 def learning_rate(step: int, rules: TrainingRules, steps: int) -> float:

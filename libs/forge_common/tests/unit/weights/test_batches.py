@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import math
+import random
 
 import pytest
 
 from forge_common.contracts.domain import TrainingRules
-from forge_common.weights.batches import BatchPlan, learning_rate, packs, parts
+from forge_common.weights.batches import PART_TOKENS, BatchPlan, learning_rate, packs, parts
 
 LENGTHS = [(7 * i) % 50 + 1 for i in range(103)]
 
@@ -84,6 +85,22 @@ def test_parts_hold_every_row_once_within_the_limit():
 
 def test_a_row_longer_than_the_limit_is_a_part_of_its_own():
     assert parts([0, 1, 2], [500, 3, 4], 100) == [[1, 2], [0]]
+
+
+def test_parts_cost_no_more_than_any_other_cut():
+    """All 2¹¹ ways of cutting twelve rows, ordered by length."""
+    lengths = sorted(random.Random(5).choices(range(20, 900), k=12))
+
+    def cost(cut):
+        return sum(len(part) * lengths[part[-1]] + PART_TOKENS for part in cut)
+
+    ways = (
+        [list(range(a, b)) for a, b in itertools.pairwise([0, *borders, 12])]
+        for count in range(12)
+        for borders in itertools.combinations(range(1, 12), count)
+    )
+    allowed = [cut for cut in ways if all(len(part) * lengths[part[-1]] <= 2000 for part in cut)]
+    assert cost(parts(range(12), lengths, 2000)) == min(map(cost, allowed))
 
 
 def test_packs_hold_every_row_once_within_the_limit_and_waste_little():
