@@ -34,7 +34,7 @@ class Settings(CommonSettings):
     # Disk space kept back, so that the spool still grows for a while when everything else is full.
     spool_reserve: ByteSize = ByteSize(64 * MB)
     # Everything appended in this window shares one fsync; a power cut costs at most so much.
-    fsync_window: timedelta = timedelta(milliseconds=3)
+    fsync_window: timedelta = timedelta(milliseconds=5)
     drain_batch: int = 2000
     # After the first exchange of a batch, wait for others so long.
     drain_linger: timedelta = timedelta(seconds=1)

@@ -17,6 +17,7 @@ import secrets
 import threading
 import time
 from pathlib import Path
+from queue import SimpleQueue
 
 from forge_collector.frames import (
     SUFFIX,
@@ -38,6 +39,8 @@ _SEGMENTS_AT_LEAST = 4
 _TIGHT_SEGMENT = 256 << 10
 # A disk that fails every fsync gets a new file so often, not one for every group.
 _NEW_FILE_S = 1.0
+# Who wakes another thread holds what it needs to run: so while frames keep coming, the fsync thread looks for itself.
+_QUIET_WINDOWS = 8
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
 # Why a frame is not taken; draining helps against these two.
 _FULL, _DISK_FULL = "spool_full", "disk_full"
@@ -83,7 +86,8 @@ class Spool:
         self.end = _tail(folder)
         self._closed = {n: path.stat().st_size for n, path in segments(folder) if n != self.end.segment}
         self._closed_bytes = sum(self._closed.values())
-        self._changed = threading.Event()
+        self._is_dirty, self._is_asleep = False, False
+        self._bell: SimpleQueue[None] = SimpleQueue()
         self._is_closing = False
         self._syncer = threading.Thread(target=self._sync_forever, name="spool-fsync", daemon=True)
         self._syncer.start()
@@ -126,8 +130,7 @@ class Spool:
         self.refusing = None
         self.stats.appended += len(payloads)
         self.stats.appended_bytes += len(frame)
-        if not self._changed.is_set():
-            self._changed.set()
+        self._wake_syncer()
         if not self.appended.is_set():
             self.appended.set()
         return True
@@ -173,7 +176,7 @@ class Spool:
         if self._is_closing:
             return
         self._is_closing = True
-        self._changed.set()
+        self._wake_syncer()
         self._syncer.join()
         if self._fd >= 0:
             self._retire()
@@ -237,7 +240,7 @@ class Spool:
         with self._guard:
             self._retired.append(self._fd)
             self._fd = -1
-        self._changed.set()
+        self._wake_syncer()
 
     def _refuse(self, reason: str, dropped: int) -> bool:
         self.refusing = reason
@@ -252,13 +255,32 @@ class Spool:
             log.error("spool.dropped", reason=reason, dropped=count)
 
     def _sync_forever(self) -> None:
+        quiet = _QUIET_WINDOWS
         while not self._is_closing:
             self.reserve.refill()
-            self._changed.wait()
+            if self._is_dirty:
+                self._is_dirty, quiet = False, 0
+                self._sync_groups()
+            elif quiet < _QUIET_WINDOWS:
+                quiet += 1
+            else:
+                quiet = 0
+                self._sleep_until_rung()
             # The group: whatever arrives in this window shares one fsync.
             time.sleep(self._fsync_s)
-            self._changed.clear()
-            self._sync_groups()
+
+    def _sleep_until_rung(self) -> None:
+        # Asleep before the look, so that nobody who comes in between is missed; who rings twice wakes us in vain.
+        self._is_asleep = True
+        if not self._is_dirty and not self._is_closing:
+            self._bell.get()
+        self._is_asleep = False
+
+    def _wake_syncer(self) -> None:
+        self._is_dirty = True
+        if self._is_asleep:
+            self._is_asleep = False
+            self._bell.put(None)
 
     def _sync_groups(self) -> None:
         """Only here are segments closed, so that none is closed while it is being synced."""

@@ -451,6 +451,25 @@ def test_a_folder_that_cannot_be_written_is_refused_with_a_reason(tmp_path: Path
         open_spool(tmp_path / "file" / "spool")
 
 
+def test_a_frame_is_synced_whenever_it_comes(spool: Spool) -> None:
+    # While the fsync thread is awake, just as it goes to sleep, and when it has slept for long.
+    for pause_ms in (*range(30), 60, 120):
+        before = spool.stats.fsyncs
+        spool.append(b"one")
+        wait_until(lambda least=before: spool.stats.fsyncs > least)  # type: ignore[misc]
+        time.sleep(pause_ms / 1000)
+
+
+def test_a_spool_that_sleeps_is_closed_at_once(spool: Spool) -> None:
+    spool.append(b"one")
+    time.sleep(0.1)
+    begun = time.monotonic()
+
+    spool.close()
+
+    assert time.monotonic() - begun < 1
+
+
 def test_every_fsync_group_is_counted_and_dated(spool: Spool) -> None:
     spool.append(b"one")
 
