@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from forge_collector.capture import Capture
 from forge_collector.collector import lanes
 from forge_collector.recorder import Recorder
 from forge_collector.routing import Router
@@ -43,6 +44,35 @@ def decide(router: Router, method: str, target: str, headers: dict[str, str] | N
 
 def sent(decision: Forward) -> str:
     return decision.upstream.host.removesuffix(".test") + " " + decision.target.decode()
+
+
+def test_the_same_path_goes_where_its_caller_belongs_however_often_others_ask_for_it(router: Router) -> None:
+    callers = [{}, ANTHROPIC, {"user-agent": "ollama/0.33.0"}, {"anthropic-beta": "x"}, {}]
+    expected = [
+        "openai /models",
+        "anthropic /v1/models",
+        "openai /models",
+        "anthropic /v1/models",
+        "openai /models",
+    ]
+
+    for _ in range(2):
+        assert [sent(decide(router, "GET", "/v1/models", caller)) for caller in callers] == expected
+
+
+def test_a_path_that_is_known_gives_every_exchange_its_own_id_and_domain(router: Router) -> None:
+    path = "/v1/chat/completions"
+
+    taps = [
+        decide(router, "POST", path, {"x-forge-domain": "legal"}).tap,
+        decide(router, "POST", path).tap,
+        decide(router, "POST", f"/d/finance{path}").tap,
+        decide(router, "POST", path, {"x-forge-domain": "education"}).tap,
+    ]
+
+    contexts = [tap._context for tap in taps if isinstance(tap, Capture)]
+    assert [context.domain for context in contexts] == ["legal", None, "finance", "education"]
+    assert len({context.exchange_id for context in contexts}) == len(taps)
 
 
 @pytest.mark.parametrize(

@@ -34,4 +34,7 @@ class OpenAI:
 
 
 def session(head: RequestHead) -> bytes | None:
-    return next((value for name in _SESSIONS if (value := head.get(name))), None)
+    for name in _SESSIONS:
+        if value := head.get(name):
+            return value
+    return None
