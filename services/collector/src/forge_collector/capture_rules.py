@@ -25,11 +25,10 @@ class CaptureRulesByDomain:
     def __init__(self, memory: Path) -> None:
         self._memory = memory
         shipped = {domain: domains.load(domain).capture for domain in domains.shipped()}
-        self._known = shipped | self._remembered()
+        self._use(shipped | self._remembered())
 
     def __call__(self, domain: str) -> frozenset[RedactionClass]:
-        rules = self._known.get(domain)
-        return rules.classes() if rules else STRICTEST
+        return self._classes.get(domain, STRICTEST)
 
     def take(self, documents: Iterable[DomainDocument]) -> None:
         """Remember the registry's documents; one that it dropped stays known. Raises OSError."""
@@ -37,10 +36,14 @@ class CaptureRulesByDomain:
         if known == self._known:
             return
         log.info("capture_rules.changed", domains=sorted(d for d in known if known[d] != self._known.get(d)))
-        self._known = known
+        self._use(known)
         aside = self._memory.with_suffix(".new")
         aside.write_bytes(_Known.dump_json(known))
         aside.replace(self._memory)
+
+    def _use(self, known: dict[str, CaptureRules]) -> None:
+        # Asked for every exchange.
+        self._known, self._classes = known, {domain: rules.classes() for domain, rules in known.items()}
 
     def _remembered(self) -> dict[str, CaptureRules]:
         try:
