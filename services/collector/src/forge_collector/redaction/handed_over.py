@@ -101,7 +101,7 @@ RULES: tuple[Rule, ...] = (
     # Groups that only keys of products, disks and access points have.
     _rule(
         "LICENCE_KEY",
-        rb"[A-Z0-9]{5}(?:-[A-Z0-9]{5}){4}|\d{6}(?:-\d{6}){7}|[A-Z0-9]{4}(?:-[A-Z0-9]{4}){5}",
+        rb"-[A-Z0-9]{5}-[A-Z0-9]{5}-[A-Z0-9]{5}|-\d{6}-\d{6}-\d{6}|-[A-Z0-9]{4}-[A-Z0-9]{4}-[A-Z0-9]{4}",
         rb"(?<![\w-])(?P<value>(?=[A-Z0-9-]{0,28}\d)(?=[A-Z0-9-]{0,28}[A-Z])[A-Z0-9]{5}(?:-[A-Z0-9]{5}){4}|\d{6}(?:-\d{6}){7}|(?=[A-Z0-9-]{0,28}[A-Z])[A-Z0-9]{4}(?:-[A-Z0-9]{4}){5})(?![\w-])",
     ),
     _rule(
@@ -118,7 +118,7 @@ RULES: tuple[Rule, ...] = (
     ),
     _rule(
         "PRIVATE_KEY",
-        rb"(?:\d{1,3},\s?){31}\d",
+        rb"\[\s?(?:\d{1,3},\s?){6}",
         rb"\[\s?(?P<value>(?:\d{1,3},\s?){31}(?:(?:\d{1,3},\s?){32})?\d{1,3})\s?\]",
         lambda value: max(map(int, re.findall(rb"\d+", value))) <= 255 and len(set(value.split(b","))) > 20,
         back=420,
@@ -133,14 +133,14 @@ RULES: tuple[Rule, ...] = (
     # Links whose possession is enough.
     _rule(
         "TOKEN",
-        rb"(?i)://[^\s\"'<>]{4,120}(?:/v\d|auth|magic|login|signin|verify|confirm|reset|invite|token|private|secret|hooks?|webhooks?|unsubscribe|ical|feed|share|join|activate)[/=-][A-Za-z0-9_-]{20}",
+        rb"(?i)(?:/v\d|auth|magic|login|signin|verify|confirm|reset|invite|token|private|secret|hooks?|webhooks?|unsubscribe|ical|feed|share|join|activate)[/=-][A-Za-z0-9_-]{20}",
         rb"(?i)://[^\s\"'<>\x00]{4,120}?(?:/v\d|auth|magic|login|signin|verify|confirm|reset|invite|token|private|secret|hooks?|webhooks?|unsubscribe|ical|feed|share|join|activate)[/=-](?P<value>[A-Za-z0-9_-]{20,}+)",
         _is_random,
     ),
     # Phrases of words, wherever they are said to be one.
     _rule(
         "SEED_PHRASE",
-        rb"(?i)(?:phrase|mnemonic|words)[^\n.]{0,40}(?: is|are|[:=])[^\w]{1,6}[a-z]{3,10} [a-z]{3,10} [a-z]{3,10} [a-z]{3}",
+        rb"(?i)(?:phrase|mnemonic|wallet words)[^\n.]{0,40}(?: is|are|[:=])",
         rb"(?i:(?:phrase|mnemonic|words)[^\n.:\x00]{0,40}?(?: is| are|[:=]))(?:\s|\\{1,4}[n\"]|[\"'`:]|\xe2\x80.){1,6}(?P<value>(?:[a-z]{3,10} ){3,23}[a-z]{3,10})(?=[\"'`.,\n\x00\\]|\xe2\x80|\Z)",
         lambda value: not _FUNCTION_WORDS & set(value.split()),
         ahead=300,
@@ -160,13 +160,13 @@ RULES: tuple[Rule, ...] = (
     # Lists of names and passwords.
     _rule(
         "PASSWORD",
-        rb"[A-Za-z]{2} (?:\xe2\x86\x92|->) [^\s]{7,60}",
+        rb"\xe2\x86\x92 [A-Za-z0-9]",
         rb"(?:\n\+?|\\n|\A)[A-Z][a-z]{1,20} (?:\xe2\x86\x92|->) (?P<value>[^\s\"'`<>()\\\x00]{7,60})(?=\s|\\|\Z)",
         lambda value: _has_shape(value) or values.is_long_password(value) or values.is_last_password(value),
     ),
     _rule(
         "PASSWORD",
-        rb"[\n +n][a-z_-]{2,16}:[A-Za-z0-9]{12,40}(?:\s|\\|$)",
+        rb"chpasswd",
         rb"(?:\n[ +]{0,12}|\\n[ +]{0,12})[a-z_-]{2,16}:(?P<value>(?=[A-Za-z0-9]{0,30}[A-Z])(?=[A-Za-z0-9]{0,30}[a-z])[A-Za-z0-9]{12,40})(?=\s|\\|\Z)",
         values.is_key,
     ),
@@ -186,7 +186,7 @@ RULES: tuple[Rule, ...] = (
     # A name and a password at the end of a line: `root / …`, `admin:…`.
     _rule(
         "PASSWORD",
-        rb"[a-z]{2}(?: ?/ |: ?)[^\s/]{3,60}[!#$%^&*?~][^\s]{0,20}(?:\s|$|\\)",
+        rb"(?:root|admin|user|login|guest)\w{0,12}(?: ?/ |:)[^\s]",
         rb"(?<![\w/.-])(?:root|admin\w{0,12}|user\w{0,6}|login|guest|test|[a-z]{2,10}(?=:))(?: ?/ |:)(?P<value>[^\s/:\"'`<>(){}\[\],;=\\\x00]{7,60})(?=[ \t]{0,4}(?:[\r\n\x00]|\\|\Z))",
         lambda value: (_has_shape(value) and re.search(rb"[!#$%^&*?~]", value) is not None),
     ),
@@ -199,14 +199,14 @@ RULES: tuple[Rule, ...] = (
     # What is used as one: `… as token`.
     _rule(
         "TOKEN",
-        rb"(?i)[A-Za-z0-9_-]{8}[\"'`]? (?:as (?:the |my |a )?|is (?:the|my|a|our) )(?:[a-z]{2,8} )?(?:api[ -]?key|token|secret|key|credential)",
+        rb"(?i) (?:as (?:the |my |a )?|is (?:the|my|a|our) )(?:[a-z]{2,8} )?(?:api[ -]?key|token|secret|key|credential)",
         rb"(?i)(?<![\w-])(?P<value>[\w.-]{16,200})[\"'`]? (?:as (?:the |my |a )?|is (?:the|my|a|our) )(?:[a-z]{2,8} )?(?:api[ -]?key|token|secret|key|credential)",
         _is_random,
     ),
     # `name:password@host` without a scheme.
     _rule(
         "PASSWORD",
-        rb"[\w-]:[^\s:/@\"'<>]{6,80}@[\w-]{1,60}\.[a-z]",
+        rb"[A-Za-z0-9._%+-]@[A-Za-z0-9][A-Za-z0-9.-]{0,80}\.[A-Za-z]{2}",
         rb"(?<![\w/:.-])[\w.-]{2,40}:(?P<value>[^\s:/@\"'<>\\\x00]{6,80})@[\w-]{1,60}\.[a-z]",
         _has_shape,
     ),

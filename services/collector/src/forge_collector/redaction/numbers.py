@@ -56,8 +56,9 @@ class Numbered:
 
     def behind(self, text: bytes, ends: list[int]) -> Iterator[tuple[int, int]]:
         past = 0
-        for at in ends:
-            if at < past or text[at : at + 1].isalpha() or not _DIGIT.search(text, at, at + _REACH):
+        for end in ends:
+            at = _end_of_label(text, end)
+            if at < past or not _DIGIT.search(text, at, at + _REACH):
                 continue
             span = self._behind(text, at)
             if span is not None:
@@ -89,11 +90,21 @@ def _has(least: int, most: int = 20) -> Callable[[bytes], bool]:
     return lambda value: least <= sum(48 <= c <= 57 for c in value) <= most
 
 
+def _end_of_label(text: bytes, at: int) -> int:
+    """Without what the trigger wants behind it."""
+    least = max(at - 8, 1)
+    while at > least and not (text[at - 1] >= 0x80 or text[at - 1 : at].isalpha()):
+        at -= 1
+    return at
+
+
 def _is_phone(value: bytes) -> bool:
     digits = bytes(c for c in value if 48 <= c <= 57)
     return 7 <= len(digits) <= 15 and len(set(digits)) > 2 and value.count(b".") != 1
 
 
+# A word goes on with no letter; one that is common must be followed by a number at once.
+_AFTER, _AT_ONCE = rb"[^A-Za-z]", rb"[^A-Za-z0-9\n]{1,4}[+(0-9]"
 _BEFORE = rb"(?:^|[^A-Za-z]|\\[nrt])"
 # Whatever the language; those that are words as well only as they are written.
 _IDS = (
@@ -116,7 +127,7 @@ _REACHED = r"nummer|number|n(?:ú|u)mero|num(?:é|e)ro|numer|unter|au|al|anrufen
 
 
 def _any(words: str) -> bytes:
-    return _BEFORE + rb"(?i:" + labels.in_any_case(words) + rb")"
+    return _BEFORE + rb"(?i:" + labels.in_any_case(words) + rb")" + _AFTER
 
 
 def _checked(one: object, form: bytes) -> Callable[[bytes], bool]:
@@ -132,7 +143,7 @@ def _checked(one: object, form: bytes) -> Callable[[bytes], bool]:
 RULES: tuple[Numbered | Rule, ...] = (
     *(
         Numbered(
-            "NATIONAL_ID", RedactionClass.IDENTITY, _BEFORE + rb"(?i:" + one.names + rb")", (_NUMBER,), _checked(one, one.labelled), is_checked=True,
+            "NATIONAL_ID", RedactionClass.IDENTITY, _BEFORE + rb"(?i:" + one.names + rb")" + _AFTER, (_NUMBER,), _checked(one, one.labelled), is_checked=True,
         )
         for one in NATIONAL_IDS
         if one.names and one.labelled
@@ -142,13 +153,13 @@ RULES: tuple[Numbered | Rule, ...] = (
     Numbered("LICENCE", RedactionClass.IDENTITY, _any(_LICENCES), (_NUMBER, _CODE), _has(4)),
     Numbered("PHONE", RedactionClass.CONTACT, _any(_PHONES), (_PHONE,), _is_phone),
     # Words that numbers of all kinds follow: only of those that begin as phones' do.
-    Numbered("PHONE", RedactionClass.CONTACT, _any(_REACHED), (_DIALLED,), _is_phone),
+    Numbered("PHONE", RedactionClass.CONTACT, _any(_REACHED).removesuffix(_AFTER) + _AT_ONCE, (_DIALLED,), _is_phone),
 )  # fmt: skip
 
 
-_NAMES = tuple(re.compile(rule.trigger + rb"\Z") for rule in RULES if isinstance(rule, Numbered))
+_NAMES = tuple(re.compile(rule.trigger) for rule in RULES if isinstance(rule, Numbered))
 
 
 def is_label(name: bytes) -> bool:
     """Whether a field of this name holds a number of a person's."""
-    return any(names.search(name) for names in _NAMES)
+    return any(names.search(name + b" 0") for names in _NAMES)
