@@ -16,7 +16,7 @@ from forge_common.artifacts import sha256_of
 from forge_common.contracts.domain import Scoring
 from forge_common.contracts.scorecard import GroupScore, Scorecard, Verdict
 from forge_common.errors import Invalid
-from forge_evaluator import extract
+from forge_evaluator import extract, scorers
 from forge_evaluator.benchmarks import Benchmark, Task
 from forge_evaluator.gate import Pair
 from forge_evaluator.imports.records import Fields, RecordFile, Unreadable, text
@@ -132,6 +132,7 @@ class Judging:
             "benchmark": self.benchmark.sha256,
             "scoring": self.scoring.model_dump(mode="json"),
             "extractor": extract.VERSION,
+            "scorers": scorers.VERSION,
             "sandbox": self.description,
         }
 
@@ -202,6 +203,7 @@ def scorecard(
         incumbent=None,
         sandbox=judging.description,
         extractor=extract.VERSION,
+        scorers=scorers.VERSION,
         overall=group_score("overall", pairs),
         groups=tuple(_by(pairs, lambda pair: pair.group)),
         categories=tuple(_by(pairs, lambda pair: pair.category)),

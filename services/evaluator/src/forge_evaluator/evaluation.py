@@ -19,7 +19,7 @@ from forge_common.contracts.stages import EvaluateRequest, EvaluateResult
 from forge_common.engine import Engine as OllamaEngine
 from forge_common.logging import get_logger
 from forge_common.queue.stage import Beat
-from forge_evaluator import extract, junit, page, parity, report
+from forge_evaluator import extract, junit, page, parity, report, scorers
 from forge_evaluator.benchmarks import Task
 from forge_evaluator.engine import Engine
 from forge_evaluator.executions import Executions, sandbox_version
@@ -128,6 +128,7 @@ def _header(evaluation: Evaluation, plan: Plan, sandbox: str, judge: str) -> dic
         "top_p": plan.top_p,
         "suites": [_suite(suite, sha256) for suite, sha256 in zip(plan.suites, hashes, strict=True)],
         "extractor": extract.VERSION,
+        "scorers": scorers.VERSION,
         "sandbox": sandbox,
         "judge": judge,
     }

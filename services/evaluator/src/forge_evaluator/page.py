@@ -221,6 +221,7 @@ def _facts(card: Scorecard) -> Iterator[list[str]]:
     yield ["sandbox", card.sandbox]
     yield ["judge", card.judge]
     yield ["extractor", card.extractor or "unknown"]
+    yield ["scorers", card.scorers or "unknown"]
     for one in card.parity:
         yield ["as trained", f"{one.model} gave {one.equal} of {one.asked} reference answers"]
     yield ["own errors", f"{card.infra_error_share:.1%} of the answers"]

@@ -18,7 +18,7 @@ from forge_common.contracts.scorecard import (
     Scorecard,
 )
 from forge_common.contracts.stages import EvaluateRequest
-from forge_evaluator import extract, gate, stats
+from forge_evaluator import extract, gate, scorers, stats
 from forge_evaluator.benchmarks import Benchmark
 from forge_evaluator.gate import Guard, Pair
 from forge_evaluator.runner import Plan
@@ -76,6 +76,7 @@ def scorecard(
         sandbox=circumstances.sandbox,
         judge=circumstances.judge,
         extractor=extract.VERSION,
+        scorers=scorers.VERSION,
         parity=circumstances.parity,
         overall=overall(pairs, rules),
         groups=_by(pairs, lambda pair: pair.group),

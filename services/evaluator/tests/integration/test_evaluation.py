@@ -135,6 +135,7 @@ def test_the_log_holds_every_sample_and_the_page_shows_flips_first(stage, better
 
     assert lines[0]["header"]["benchmark"] == result.scorecard.benchmark
     assert lines[0]["header"]["extractor"] == result.scorecard.extractor != ""
+    assert lines[0]["header"]["scorers"] == result.scorecard.scorers != ""
     assert len(lines) == 1 + 2 * 2 * 50 + 1
     samples = lines[1:-1]
     assert {line["code"] for line in samples if line["task"] == "c0"} == {"def add_0(x):\n    return x + 0"}

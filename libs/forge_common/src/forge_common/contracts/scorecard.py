@@ -95,6 +95,7 @@ class Scorecard(Payload):
     sandbox: str
     judge: str = "none"
     extractor: str = ""
+    scorers: str = ""
     parity: tuple[ParityCheck, ...] = ()
     overall: GroupScore
     groups: tuple[GroupScore, ...]

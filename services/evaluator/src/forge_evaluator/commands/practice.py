@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from forge_common.contracts.base import utc_now
 from forge_common.contracts.domain import DomainDocument
 from forge_common.errors import Invalid
-from forge_evaluator import extract
+from forge_evaluator import extract, scorers
 from forge_evaluator.benchmarks import Benchmark, Task
 from forge_evaluator.engine import Engine
 from forge_evaluator.events import Events
@@ -147,6 +147,7 @@ class _Practice:
             "retry_temperature": RETRY_TEMPERATURE,
             "max_tokens": self.rules.max_tokens,
             "extractor": extract.VERSION,
+            "scorers": scorers.VERSION,
             "dry_run": is_dry,
         }
 

@@ -3,4 +3,7 @@
 from forge_evaluator.scorers.compose import score
 from forge_evaluator.scorers.score import Answered, Score
 
-__all__ = ["Answered", "Score", "score"]
+__all__ = ["VERSION", "Answered", "Score", "score"]
+
+VERSION = "2"
+"""Another one where the same answer may score otherwise: scores of two versions are never compared or kept together."""
