@@ -15,7 +15,7 @@ from forge_evaluator.scorers.vocabulary import words
 SECTION_WORDS = 25
 _TOO_SHORT = 0.2
 _FORM, _LENGTH, _ORDER = 0.6, 0.2, 0.2
-_ENOUGH_PROSE = 0.5
+_ENOUGH_PROSE = 0.35
 _SAME_WORDS = 8
 
 
@@ -95,7 +95,7 @@ def _prose(reading: Reading, flaws: list[str]) -> float:
     stated = sum(reading.lengths[sentence] for sentence in reading.relevant if sentence.is_statement)
     share = min(1.0, stated / max(1, len(reading.document.words)) / _ENOUGH_PROSE)
     if share < 1:
-        flaws.append("less than half of the text is sentences of its own")
+        flaws.append("too little of the text is sentences on the point")
     return share
 
 

@@ -212,14 +212,12 @@ _OF_MARKING = frozenset(
             "marker",
             "marks",
             "maximum",
-            "model",
             "output",
             "pass",
             "passed",
             "perfect",
             "points",
             "prompt",
-            "quality",
             "rate",
             "rating",
             "reply",
@@ -233,10 +231,7 @@ _OF_MARKING = frozenset(
             "scoring",
             "solution",
             "submission",
-            "system",
             "task",
-            "test",
-            "tests",
             "top",
             "verdict",
         ],
@@ -244,6 +239,8 @@ _OF_MARKING = frozenset(
 )
 
 
+# What marks are given in, and what stands in half of all tasks.
+_ROUND = frozenset("0 1 2 3 4 5 6 7 8 9 10 12 15 20 25 30 40 50 60 100 200 1000".split())  # noqa: SIM905 (a line)
 # `Answer: 54,000` is one.
 _SELF_PRAISE = _OF_MARKING - {stem("answer")}
 
@@ -263,8 +260,8 @@ class Topic:
 
         Of what speaks of marking, where the task does not, half of them.
         """
-        telling = _telling(sentence.content)
-        shared = len(telling & self._stems)
+        telling = _telling(sentence.content) | _figures(sentence)
+        shared = len(telling & (self._stems | self._figures))
         marking = len((sentence.content & _OF_MARKING) - self._all)
         needed = _SHARE * len(telling) if not marking else _MARKING_SHARE * (len(telling) + marking)
         return shared >= min(_TWO, len(telling)) > 0 and shared >= needed
@@ -272,7 +269,9 @@ class Topic:
     def touches(self, sentence: Sentence) -> bool:
         """Whether it may be heard as evidence: it shares a word, or has none of its own (`= 54,000`)."""
         telling = _telling(sentence.content)
-        return bool(telling & self._stems) or not (telling or (sentence.content & _SELF_PRAISE) - self._all)
+        if telling & self._stems or _figures(sentence) & self._figures:
+            return True
+        return not (telling or (sentence.content & _SELF_PRAISE) - self._all)
 
     def length(self, sentence: Sentence) -> int:
         """Words from the first to the last that the task has: what is put before or behind them adds nothing."""
@@ -298,6 +297,10 @@ def _terms(check: DocumentCheck) -> Iterable[str]:
         if isinstance(criterion.check, StatesCheck) and criterion.points > 0:
             for group in criterion.check.groups:
                 yield from group
+
+
+def _figures(sentence: Sentence) -> frozenset[str]:
+    return frozenset(word for word in sentence.own_words if word[0].isdigit() and word not in _ROUND)
 
 
 @lru_cache(maxsize=4096)

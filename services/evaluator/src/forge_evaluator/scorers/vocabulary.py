@@ -406,7 +406,7 @@ def _clause_share(spoken: Sequence[Sequence[str]]) -> float:
 
 _SUFFIXES = (
     "izations", "ization", "ations", "ation", "ements", "ement", "ments", "ment", "ances", "ance", "ences", "ence",
-    "ities", "ity", "ness", "ibly", "ably", "ible", "able", "ively", "ive", "ingly", "ings", "ing", "edly", "ions",
+    "ities", "ity", "ness", "ibly", "ably", "ible", "able", "ively", "ives", "ive", "ingly", "ings", "ing", "edly", "ions",
     "ion", "ors", "or", "ers", "er", "als", "ally", "al", "ants", "ant", "ents", "ent", "ies", "ied", "ed", "es", "ly",
     "y", "e", "s",
 )  # fmt: skip

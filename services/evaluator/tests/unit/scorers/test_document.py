@@ -221,3 +221,24 @@ def test_an_answer_that_was_cut_off_is_told_apart_from_a_wrong_one():
     cut = score(TASK, Answered(text=GOLD[:200], finish_reason="length"), Scoring(), None)
 
     assert cut.outcome is Outcome.TRUNCATED
+
+
+def test_a_right_figure_in_quite_other_words_is_heard():
+    right = judged(f"Nobody could ever claim more than USD 1.2 million here. {GOLD[:116]}")
+
+    assert any(line.startswith("cap [+2] met") for line in right.evidence)
+    assert right.points > judged(GOLD[:116]).points
+
+
+def test_an_answer_in_other_words_stands_far_above_a_wrong_one():
+    other_words = (
+        "You need not fear the guarantee: it is not binding, since nobody signed it and the law asks for a signed document."
+        " Before the lender may demand the money it has to send a written notice of thirty days, counted from 1 March 2026."
+        " What can be claimed is limited to USD 1.2 million. Keep all letters of the bank as proof of the date."
+    )
+    wrong = (
+        "The guarantee is binding and enforceable, because an email is enough under the statute. The bank may call the loan at"
+        " once and without any notice. The damages have no limit, and letters of the bank need not be kept by the guarantor."
+    )
+
+    assert points(other_words) > points(wrong) + 40
