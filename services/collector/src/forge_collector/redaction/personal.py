@@ -175,9 +175,9 @@ RULES: tuple[Rule, ...] = (
         # Names and hosts in any script, and names in quotes.
         "EMAIL",
         RedactionClass.CONTACT,
-        trigger=rb"(?:[\x80-\xff]|[\w]\")@[A-Za-z0-9\x80-\xff]|@[A-Za-z0-9.-]{0,40}[\x80-\xff]|\w(?:\xef\xbc\xa0|@ )\w",
+        trigger=rb"(?:[\x80-\xff][A-Za-z0-9._%+-]{0,40}|[\w]\")@[A-Za-z0-9\x80-\xff]|@[A-Za-z0-9.-]{0,40}[\x80-\xff]|\w(?:\xef\xbc\xa0|@ )\w",
         pattern=re.compile(
-            rb"(?<![\w.%+-])(?:[\w.%+\x80-\xff-]{1,64}|\"[^\"\n\x00]{1,60}\")(?:@|@ |\xef\xbc\xa0)(?:[A-Za-z0-9\x80-\xff-]{1,63}\.){1,5}[A-Za-z]{2,24}\b"
+            rb"(?<![\w.%+-])(?=[^\s@]{0,40}[\x80-\xff\"][^\s@]{0,40}@|[^\s@]{1,64}@[^\s]{0,40}[\x80-\xff]|[^\s@]{1,64}(?:@ |\xef\xbc\xa0))(?:[\w.%+\x80-\xff-]{1,64}|\"[^\"\n\x00]{1,60}\")(?:@|@ |\xef\xbc\xa0)(?:[A-Za-z0-9\x80-\xff-]{1,63}\.){1,5}[A-Za-z]{2,24}\b"
         ),
         back=160,
     ),
@@ -229,7 +229,7 @@ RULES: tuple[Rule, ...] = (
         pattern=re.compile(
             rb"(?:(?<![\w.+/=-])|(?<=\n\+)|(?<=\\[nrt]))(?P<value>\+[1-9]\d{0,2}[ .-]?(?:\(\d{1,4}\)[ .-]?)?\d(?:[ .-]?\d){6,12}|\+[1-9]\d{0,2}[ /.-]{0,3}(?:\(\d{1,4}\)[ /.-]{0,3})?\d{1,5}(?:[ /.-]{1,3}\d{1,8}){1,6})(?![\w-]|\.\d)"
         ),
-        check=_is_phone,
+        check=lambda match: sum(48 <= c <= 57 for c in match["value"]) >= 8 and _is_phone(match),
     ),
     Rule(
         # North America.
