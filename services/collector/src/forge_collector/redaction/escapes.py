@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+import threading
 from bisect import bisect_right
 from collections.abc import Iterator
+from typing import Any
+
+import hyperscan
 
 _ESCAPE = re.compile(
     rb"\\{1,8}(?:(?P<code>u[0-9a-fA-F]{4}(?:\\{1,8}u[dD][c-fC-F][0-9a-fA-F]{2})?)|(?P<sign>[nrt\"'/]))|%(?P<hex>[2-7][0-9A-Fa-f])|&(?P<entity>quot|apos|amp|lt|gt|#\d{2,4});"
@@ -20,7 +24,12 @@ _PLAIN = {
     b"gt": b">",
 }
 # An escaped quote, a letter's code, a break with more behind it, an at sign in a URL: something wrote text into text.
-_SIGN = re.compile(rb"\\(?:\"|u[0-9a-fA-F]{4}|n[^\s\"'`)\\])|%(?:40|3[AD]|2[0BF])|&(?:quot|#64|amp);")
+_SIGN = rb"\\(?:\"|u[0-9a-fA-F]{4}|n[^\s\"'`)\\])|%(?:40|3[AD]|2[0BF])|&(?:quot|#64|amp);"
+_DATABASE = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
+_DATABASE.compile(expressions=[_SIGN], ids=[0], elements=1, flags=[0])
+_SCRATCH = hyperscan.Scratch(_DATABASE)
+# Scratch space serves one scan at a time.
+_OWN = threading.local()
 # Between two lines, as between the strings of a value.
 _BETWEEN = b"\n\x00\n"
 
@@ -67,16 +76,30 @@ class Unescaped:
 
 
 def is_escaped(text: bytes) -> bool:
-    return (b"\\" in text or b"%" in text or b"&" in text) and _SIGN.search(text) is not None
+    return (b"\\" in text or b"%" in text or b"&" in text) and bool(_signs(text))
+
+
+def _signs(text: bytes) -> list[int]:
+    """Where escapes end that matter: one pass of hyperscan, since most texts have backslashes and few have these."""
+    scratch = getattr(_OWN, "scratch", None)
+    if scratch is None:
+        scratch = _OWN.scratch = _SCRATCH.clone()
+    ends: list[int] = []
+    _DATABASE.scan(text, match_event_handler=_note, context=ends, scratch=scratch)
+    return ends
+
+
+def _note(_which: int, _start: int, end: int, _flags: int, ends: Any) -> None:
+    ends.append(end)
 
 
 def _lines(text: bytes) -> Iterator[tuple[int, int]]:
     past = 0
-    for found in _SIGN.finditer(text):
-        if found.start() < past:
+    for end in _signs(text):
+        if end <= past:
             continue
-        start = text.rfind(b"\n", past, found.start()) + 1 or past
-        past = text.find(b"\n", found.end())
+        start = text.rfind(b"\n", past, end) + 1 or past
+        past = text.find(b"\n", end)
         past = past if past >= 0 else len(text)
         yield start, past
 
