@@ -97,7 +97,7 @@ def main() -> None:
     trainer.train()
     trainer.save_model(task["workdir"])
     peak = torch.cuda.max_memory_allocated() if on_card else 0
-    told = {"cpu": clock.cpu, "wall": clock.wall, "tokens": clock.tokens, "labelled": counted.labelled}
+    told = {"cpu": clock.cpu, "wall": clock.wall, "seen": clock.tokens, "labelled": counted.labelled}
     print(json.dumps(told | {"peak": peak}))  # noqa: T201  its answer
 
 

@@ -78,7 +78,7 @@ class Entrant:
             raise UnlikeTheOthers(f"{self.name} learned from {told['labelled']} tokens, not from {labelled}")
         self.process.append(tokens / cpu)
         # The first step is warm-up: between its end and the last one's lie the tokens of all but that.
-        first = told["tokens"][0] if self.first is None else self.first
+        first = told["seen"][0] if self.first is None else self.first
         self.steps.append((tokens - first) / (told["cpu"][-1] - told["cpu"][0]))
         self.adapter = Path(told.get("adapter") or folder)
 
