@@ -40,7 +40,7 @@ _PLAIN = frozenset(
 )
 # `{"name": "X-Api-Key", "value": …}`: these fields name what their neighbour holds.
 _NAMING, _NAMED = ("name", "key", "header"), "value"
-_JSON_STRING = r'"(?:[^"\\]|\\.)*+"'
+_JSON_STRING = r'"(?>(?:[^"\\]|\\.)*)"'
 _JSON_TOKEN = re.compile(rf"{_JSON_STRING}|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 _SPACE = re.compile(rb"\s")
 _SECRET_KINDS = frozenset({"PASSWORD", "SECRET", "TOKEN"})

@@ -12,7 +12,7 @@ _NOT_UTF8 = "not UTF-8"
 _CUT_OFF = "the file ends in the middle of a record"
 _NOT_CLOSED = "the file ends before its array does: it was cut off"
 _BRACKET = re.compile(rb'["{}\[\]]')
-_IN_STRING = re.compile(rb'(?:[^"\\]++|\\.)*+', re.DOTALL)
+_IN_STRING = re.compile(rb'(?>(?:[^"\\]++|\\.)*)', re.DOTALL)
 # What may stand between two records.
 _BETWEEN = re.compile(rb"[\s,]*")
 _OPENING, _LIST, _QUOTE = frozenset(b"{["), ord("["), ord('"')

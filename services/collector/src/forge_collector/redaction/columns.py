@@ -17,8 +17,8 @@ _TITLE_PHONE = re.compile(rb"(?i)^(?:(?:mobile|home|work|cell)?[ _-]?(?:tele)?ph
 _TITLE_ID = re.compile(rb"(?i)^(?:[\w ]{1,8} ?/ ?)?(?:ssn|cpr|hetu|cuit|cuil|rut|run|nif|curp|personnummer|kennitala|amka|oib|egn|cnp|jmbg|id[ _-]?(?:number|no|card)|social[ _-]security[ _-]?\w{0,6}|passport(?:[ _-]?(?:no|number))?|national[ _-]?id|steuer[ _-]?id|svnr|nin|nino|dni|nie|pesel|bsn|cpf|tax[ _-]?id)$")  # fmt: skip
 _BREAK = re.compile(rb"\r?\n|\\{1,4}r?\\{0,4}n|\x00")
 _INSERT = re.compile(rb"(?i)insert\s+into\s+[\w.`\"\[\]]{1,80}\s*\((?P<titles>[^()]{3,800})\)\s*values\s*")
-_TUPLE = re.compile(rb"\(((?:'(?:[^'\\]|''|\\.)*+'|[^()'])*+)\)")
-_CELL = re.compile(rb"'(?:[^'\\]|''|\\.)*+'|\"[^\"\n]*+\"|[^,'\"\s][^,]*+")
+_TUPLE = re.compile(rb"\(((?>(?:'(?>(?:[^'\\]|''|\\.)*)'|[^()'])*))\)")
+_CELL = re.compile(rb"'(?>(?:[^'\\]|''|\\.)*)'|\"[^\"\n]*+\"|[^,'\"\s][^,]*+")
 _ESCAPED_TAB = re.compile(rb"\\{1,4}t(?=[A-Z]|[a-z]{2})")
 # In JSON that was not parsed the first title stands behind the field's name.
 _OPENING = re.compile(rb"[^\r\n]{0,200}\": ?\\{0,7}\"(?=[^\"])")

@@ -127,7 +127,7 @@ RULES: tuple[Rule, ...] = (
     _rule(
         "PRIVATE_KEY",
         rb"BEGIN OpenVPN Static key",
-        rb"-----BEGIN OpenVPN Static key V\d-----(?:(?:\s|\\{1,4}[nrt]|[+>#])*+[0-9a-f]{16,})++(?:(?:\s|\\{1,4}[nrt]|[+>#])*+-----END OpenVPN Static key V\d-----)?",
+        rb"-----BEGIN OpenVPN Static key V\d-----(?>(?:(?>(?:\s|\\{1,4}[nrt]|[+>#])*)[0-9a-f]{16,})+)(?:(?>(?:\s|\\{1,4}[nrt]|[+>#])*)-----END OpenVPN Static key V\d-----)?",
         ahead=400,
     ),
     # Links whose possession is enough.
@@ -154,7 +154,7 @@ RULES: tuple[Rule, ...] = (
     _rule(
         "RECOVERY_CODE",
         rb"(?i)(?:backup|recovery) codes?",
-        rb"(?i)(?:backup|recovery) codes?[^\x00]{0,160}?(?P<value>(?:(?:\s|\\{1,4}[nrt]|[+])*+(?:\d{1,2}\. )?\d{4} \d{4}(?!\d)){2,20})",
+        rb"(?i)(?:backup|recovery) codes?[^\x00]{0,160}?(?P<value>(?:(?>(?:\s|\\{1,4}[nrt]|[+])*)(?:\d{1,2}\. )?\d{4} \d{4}(?!\d)){2,20})",
         ahead=500,
     ),
     # Lists of names and passwords.
@@ -214,14 +214,14 @@ RULES: tuple[Rule, ...] = (
     _rule(
         "RECOVERY_CODE",
         rb"(?i)(?:recovery|backup|wiederherstellungs|scratch|secours|recuperaci)[^\n]{0,40}(?:codes?|keys?)?[^\n]{0,40}[\s\w][0-9A-Za-z]{4,5}[ -][0-9A-Za-z]{4}",
-        rb"(?i)(?:recovery|backup|scratch|emergency)[ -](?:codes?|keys?)[^\n\x00]{0,40}?[:\n](?P<value>(?:(?:\s|\\{1,4}[nrt]|[+*>,`]|- |\d{1,2}[.)] )*+[0-9a-z]{4,8}(?:-[0-9a-z]{4,8}){1,7}+(?![\w-]))++)",
+        rb"(?i)(?:recovery|backup|scratch|emergency)[ -](?:codes?|keys?)[^\n\x00]{0,40}?[:\n](?P<value>(?>(?:(?>(?:\s|\\{1,4}[nrt]|[+*>,`]|- |\d{1,2}[.)] )*)[0-9a-z]{4,8}(?>(?:-[0-9a-z]{4,8}){1,7})(?![\w-]))+))",
         None,
         ahead=300,
     ),
     _rule(
         "RECOVERY_CODE",
         rb"(?i)(?:recovery|backup|scratch|emergency)[ -](?:codes?|keys?)",
-        rb"(?i)(?:recovery|backup|scratch|emergency)[ -](?:codes?|keys?)[^\n\x00\\]{0,40}?(?::|\\{1,4}n|\n)(?P<value>(?:(?:\s|\\{1,4}[nrt]|[+*>,`]|- |\d{1,2}[.)] )*+(?=[a-z-]*\d|[0-9]*[A-Za-z])[0-9a-z]{4,8}(?:-[0-9a-z]{4,8}){0,7}+(?=[\s\\,`]|\Z))++)",
+        rb"(?i)(?:recovery|backup|scratch|emergency)[ -](?:codes?|keys?)[^\n\x00\\]{0,40}?(?::|\\{1,4}n|\n)(?P<value>(?>(?:(?>(?:\s|\\{1,4}[nrt]|[+*>,`]|- |\d{1,2}[.)] )*)(?=[a-z-]*\d|[0-9]*[A-Za-z])[0-9a-z]{4,8}(?>(?:-[0-9a-z]{4,8}){0,7})(?=[\s\\,`]|\Z))+))",
         lambda value: len(re.findall(rb"\d", value)) >= 3,
         ahead=400,
     ),

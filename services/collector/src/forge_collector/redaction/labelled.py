@@ -19,10 +19,10 @@ _MOST_BREAKS = 3
 # Letters of escaped JSON are seen unescaped, see `escapes`; what is left here are the escapes of code itself.
 _TAG = rb"<!\[CDATA\[|</?[A-Za-z][^<>\n\x00]{0,80}>|&(?:quot|apos|lt|gt|nbsp);"
 _GLUE = re.compile(
-    rb"(?:\r?\n\[?\d{1,2}:\d{2}(?::\d{2})?\]? [\w ]{1,20}: |"
+    rb"(?>(?:\r?\n\[?\d{1,2}:\d{2}(?::\d{2})?\]? [\w ]{1,20}: |"
     + _TAG
     + rb"|\{ ?get;[^{}]{0,30}\}|[\s\"'`*~|=:>,(\[{}\])?!@$&.;#+_-]|\\{1,4}[nrt\"'`]|\xe2(?:\x80[\x90-\xba]|\x86.)|\xc2[\xa0\xab\xbb]"
-    rb"|\xef\xbc[\x9a\x9d\x88\x89]|\xe3\x80[\x80-\x91]|<[-<])*+"
+    rb"|\xef\xbc[\x9a\x9d\x88\x89]|\xe3\x80[\x80-\x91]|<[-<])*)"
 )
 _SIGNED = re.compile(
     rb"[=:|({\[]|[\"'`]\s{0,3},|</|<<|\xef\xbc[\x9a\x9d]|\xe2\x86|->|<-|\xe2\x80[\x93\x94]| - "
@@ -30,11 +30,11 @@ _SIGNED = re.compile(
 _QUOTE = re.compile(rb"\\{0,3}[\"'`]|\xe2\x80\x9c|\xe2\x80\x9e|\xc2\xab|\xe3\x80\x8c")
 _CLOSING = {b"\xe2\x80\x9c": b"\xe2\x80\x9d", b"\xe2\x80\x9e": b"\xe2\x80\x9c", b"\xc2\xab": b"\xc2\xbb", b"\xe3\x80\x8c": b"\xe3\x80\x8d"}  # fmt: skip
 _BARE = re.compile(
-    rb"(?:[^\s\"'`<>\\\x00,;&)\]}|]|\\(?![nrt\"'`\\])|[,)\]}|](?=[^\s\"'`<>\\\x00,;&)\]}|])|&(?![\w.-]{1,40}=|(?:quot|lt|amp|#\d+);)|;(?=[^\s\"'`<>\\\x00;])(?![\w ]{1,30}=))++"
+    rb"(?>(?:[^\s\"'`<>\\\x00,;&)\]}|]|\\(?![nrt\"'`\\])|[,)\]}|](?=[^\s\"'`<>\\\x00,;&)\]}|])|&(?![\w.-]{1,40}=|(?:quot|lt|amp|#\d+);)|;(?=[^\s\"'`<>\\\x00;])(?![\w ]{1,30}=))+)"
 )
 _WORD = re.compile(rb"[A-Za-z\x80-\xff][\w\x80-\xff:.&*!?]*+|\d{1,2}(?=[ :=)])")
 _CALL = re.compile(rb"[A-Za-z_][\w.:!]{0,60}[({]")
-_LETTERS = rb"(?:[\xc3-\xe1\xe3-\xee][\x80-\xbf]{1,3})*+"
+_LETTERS = rb"(?>(?:[\xc3-\xe1\xe3-\xee][\x80-\xbf]{1,3})*)"
 _TAIL_OF_NAME, _TAIL_BEYOND_ASCII = re.compile(rb"[\w.-]*+" + _LETTERS), re.compile(_LETTERS)
 _HEAD_OF_NAME = re.compile(rb"[\w.-]{1,60}\Z")
 # `"key": "token", "type": "text", "value": "`: a record that keeps name and value apart.

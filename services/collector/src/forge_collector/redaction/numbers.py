@@ -13,15 +13,15 @@ from forge_common.contracts.domain import RedactionClass
 
 # Between a label and its number: signs, quotes, tags, and words that only join.
 _SIGNS = (
-    rb"(?:</?[A-Za-z][^<>\n\x00]{0,60}>|[ \t\"'`*~|=:>,(\[{}\])#/_.;-]|\r?\n[+> \t]{0,4}|\\{1,4}[nrt\"']|\xc2[\xa0\xb0\xba\xab]"
-    rb"|\xe2(?:\x80[\x90-\xba]|\x84\x96)|\xef\xbc[\x9a\x9d]|\xe3\x80[\x80-\x91]){0,24}+"
+    rb"(?>(?:</?[A-Za-z][^<>\n\x00]{0,60}>|[ \t\"'`*~|=:>,(\[{}\])#/_.;-]|\r?\n[+> \t]{0,4}|\\{1,4}[nrt\"']|\xc2[\xa0\xb0\xba\xab]"
+    rb"|\xe2(?:\x80[\x90-\xba]|\x84\x96)|\xef\xbc[\x9a\x9d]|\xe3\x80[\x80-\x91]){0,24})"
 )
 _JOINING = re.compile(
     _SIGNS
-    + rb"(?:(?i:number|no|nr|num|nummer|numero|n\xc3\xbamero|num\xc3\xa9ro|n|card|code|id|is|was|ist|lautet|est|es|\xc3\xa8|\xc3\xa9|jest|der|of|holder|sz\xc3\xa1m|kodas|hao|value|string"
+    + rb"(?>(?:(?i:number|no|nr|num|nummer|numero|n\xc3\xbamero|num\xc3\xa9ro|n|card|code|id|is|was|ist|lautet|est|es|\xc3\xa8|\xc3\xa9|jest|der|of|holder|sz\xc3\xa1m|kodas|hao|value|string"
     rb"|\xe5\x8f\xb7\xe7?\xa0?\x81?|\xe7\x95\xaa\xe5\x8f\xb7|me|us|at|on|under|unter|bitte|now|mobile|home|work|office|mobil|sob|o|a|do|da|del?|la|le|el|sous|von|van|partner|for|my|mein|file|declaration|\xce\xbc\xce\xbf\xcf\x85|\xce\xb5\xce\xaf\xce\xbd\xce\xb1\xce\xb9|grei\xc3\xb0anda|ucznia|matki|dziecka|n\xc2\xba)(?![A-Za-z])"
     + _SIGNS
-    + rb"){0,4}+"
+    + rb"){0,4})"
 )
 _NUMBER = re.compile(
     rb"(?:[A-Z]{1,6}[ -]?)?\d[\dA-Z]*+(?:[ ./-]{1,3}(?=[A-Z]{0,2}\d|[A-Z0-9](?![\w]))[\dA-Z]++){0,6}(?:\([\dA-Z]\))?(?![\w])"

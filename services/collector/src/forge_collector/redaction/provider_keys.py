@@ -265,16 +265,16 @@ def _webhooks() -> Iterator[Rule]:
 
 
 # Between the lines of a key: breaks, also as they are written in JSON, and what diffs, quotes and comments put before each.
-_GAP = rb"(?:[ \t\r\n>+|#\"',;*]|\\{1,4}[nrt\"]|-(?!-))"
+_GAP = rb"(?>(?:[ \t\r\n>+|#\"',;*]|\\{1,4}[nrt\"]|-(?!-))*)"
 _BODY = (
-    rb"(?:"
+    rb"(?>(?:"
     + _GAP
-    + rb"*+(?:[A-Za-z0-9+/=]{24,}+|(?:Proc-Type|DEK-Info|Version|Comment|Hash|Charset)[^\n\\]{0,100}))++"
+    + rb"(?:[A-Za-z0-9+/=]{24,}+|(?:Proc-Type|DEK-Info|Version|Comment|Hash|Charset)[^\n\\]{0,100}))+)"
     # The end mark may be cut off, and half a line before it as well.
-    rb"(?:" + _GAP + rb"*+[A-Za-z0-9+/=]{0,24}+" + _GAP + rb"*+(?:=[A-Za-z0-9+/]{4}" + _GAP + rb"*+)?+"
+    rb"(?:" + _GAP + rb"[A-Za-z0-9+/=]{0,24}+" + _GAP + rb"(?>(?:=[A-Za-z0-9+/]{4}" + _GAP + rb")?)"
     rb"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|"
     + _GAP
-    + rb"*+[A-Za-z0-9+/=]{1,24}+(?=\s*+(?:\Z|\x00)))?"
+    + rb"[A-Za-z0-9+/=]{1,24}+(?=\s*+(?:\Z|\x00)))?"
 )
 RULES: tuple[Rule, ...] = (
     Rule(
@@ -291,7 +291,7 @@ RULES: tuple[Rule, ...] = (
         trigger=rb"Private-Lines: ",
         ahead=60,
         pattern=re.compile(
-            rb"Private-Lines: \d{1,3}(?P<value>(?:(?:\s|\\{1,4}[nrt])*+[A-Za-z0-9+/=]{8,}+)++)"
+            rb"Private-Lines: \d{1,3}(?P<value>(?>(?:(?>(?:\s|\\{1,4}[nrt])*)[A-Za-z0-9+/=]{8,}+)+))"
         ),
     ),
     Rule(

@@ -23,6 +23,7 @@ class Rule:
     back: how many bytes before a trigger's end a match begins at most.
     ahead: how many bytes behind it a match needs at most to be one; how long it is in the end does not matter.
     Group `value` is taken out where the pattern has one, else the whole match; `check` has the last word.
+    A group is repeated atomically, `(?>(?:…)*)`, and not possessively: Python before 3.11.5 gets `(?:…)*+` wrong.
     is_labelled: only its surroundings tell what the value is, so it is looked for without them afterwards.
     """
 
