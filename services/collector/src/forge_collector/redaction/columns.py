@@ -23,8 +23,9 @@ _ESCAPED_TAB = re.compile(rb"\\{1,4}t(?=[A-Z]|[a-z]{2})")
 # In JSON that was not parsed the first title stands behind the field's name.
 _OPENING = re.compile(rb"[^\r\n]{0,200}\": ?\\{0,7}\"(?=[^\"])")
 _MOST_ROWS = 5000
-# A title has none of code's signs, except a remark at its end.
-_CODE = re.compile(rb"[=\[\]{}]|[^\s]\(|\)[^\s\"]")
+# A title has none of code's signs, except a remark at its end; `('insert','insert'),` and `0x33bd:'mw', 0x33be:'kw'` are code.
+_CODE = re.compile(rb"[=\[\]{}]|[^\s]\(|\)[^\s\"]|:\s?'")
+_TUPLES = re.compile(rb"\s*\(\s?[\"']")
 _ANYTHINGS = frozenset((b"name", b"nom", b"nombre"))
 _OF_PERSONS = re.compile(
     rb"(?i)mail|phone|mobil|tel|birth|dob|geburt|naissance|nacimi|address|street|stra|anschrift|adresse|direcci|city|town|stadt|iban|ssn|mrn"
@@ -137,7 +138,7 @@ class Columns:
         wanted = self._wanted(titles)
         # One word and a sign is a line of code.
         is_table = len(titles) - titles.count(b"") >= 2 and all(len(title) <= 40 for title in titles)
-        if not wanted or not is_table or any(map(_CODE.search, others)):
+        if not wanted or not is_table or _TUPLES.match(first) or any(map(_CODE.search, others)):
             return at
         for row in _rows(text, at, sign, len(titles)):
             at = row[1]
