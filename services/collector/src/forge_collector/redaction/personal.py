@@ -175,11 +175,12 @@ RULES: tuple[Rule, ...] = (
         # Names and hosts in any script, and names in quotes.
         "EMAIL",
         RedactionClass.CONTACT,
-        trigger=rb"(?:[\x80-\xff][A-Za-z0-9._%+-]{0,40}|[\w]\")@[A-Za-z0-9\x80-\xff]|@[A-Za-z0-9.-]{0,40}[\x80-\xff]|\w(?:\xef\xbc\xa0|@ )\w",
+        trigger=rb"(?:[\x80-\xff][A-Za-z0-9._%+-]{0,40}|[\w]\")@[A-Za-z0-9\x80-\xff]|@[A-Za-z0-9.-]{0,40}[\x80-\xff]|[\w\x80-\xff.%+\"-](?:\xef\xbc\xa0|@ )[A-Za-z0-9\x80-\xff-]",
         pattern=re.compile(
             rb"(?<![\w.%+-])(?=[^\s@]{0,40}[\x80-\xff\"][^\s@]{0,40}@|[^\s@]{1,64}@[^\s]{0,40}[\x80-\xff]|[^\s@]{1,64}(?:@ |\xef\xbc\xa0))(?:[\w.%+\x80-\xff-]{1,64}|\"[^\"\n\x00]{1,60}\")(?:@|@ |\xef\xbc\xa0)(?:[A-Za-z0-9\x80-\xff-]{1,63}\.){1,5}[A-Za-z]{2,24}\b"
         ),
         back=160,
+        ahead=120,
     ),
     Rule(
         # Written so that machines do not see it.
@@ -191,7 +192,7 @@ RULES: tuple[Rule, ...] = (
             rb"|\s(?:at|arroba)\s[\w-]{1,40}(?:\s(?:dot|punkt|punto|point)\s[a-z][\w-]{1,23}){1,3})"
         ),
         back=160,
-        ahead=80,
+        ahead=120,
     ),
     Rule(
         "IBAN",

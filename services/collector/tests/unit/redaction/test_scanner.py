@@ -5,7 +5,7 @@ import time
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from forge_collector.redact import STRICTEST, Numbering, redacted
@@ -72,6 +72,7 @@ PIECES = st.sampled_from(
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(PIECES, max_size=40).map("".join))
+@example("password@ passwordpasswordpasswordmail.org")
 def test_any_text_is_searched_where_its_triggers_say(text: str) -> None:
     data = text.encode()
 
