@@ -175,9 +175,9 @@ RULES: tuple[Rule, ...] = (
         # Names and hosts in any script, and names in quotes.
         "EMAIL",
         RedactionClass.CONTACT,
-        trigger=rb"(?:[\x80-\xff][A-Za-z0-9._%+-]{0,40}|[\w]\")@[A-Za-z0-9\x80-\xff]|@[A-Za-z0-9.-]{0,40}[\x80-\xff]|[\w\x80-\xff.%+\"-](?:\xef\xbc\xa0|@ )[A-Za-z0-9\x80-\xff-]",
+        trigger=rb"(?:[\x80-\xff][A-Za-z0-9._%+-]{0,40}|\")@[A-Za-z0-9\x80-\xff]|@[A-Za-z0-9.-]{0,40}[\x80-\xff]|[\w\x80-\xff.%+\"-](?:\xef\xbc\xa0|@ )[A-Za-z0-9\x80-\xff-]",
         pattern=re.compile(
-            rb"(?<![\w.%+-])(?=[^\s@]{0,40}[\x80-\xff\"][^\s@]{0,40}@|[^\s@]{1,64}@[^\s]{0,40}[\x80-\xff]|[^\s@]{1,64}(?:@ |\xef\xbc\xa0))(?:[\w.%+\x80-\xff-]{1,64}|\"[^\"\n\x00]{1,60}\")(?:@|@ |\xef\xbc\xa0)(?:[A-Za-z0-9\x80-\xff-]{1,63}\.){1,5}[A-Za-z]{2,24}\b"
+            rb"(?<![\w.%+-])(?=\"|[^\s@]{0,60}[\x80-\xff][A-Za-z0-9._%+-]{0,40}@|[^\s@]{1,64}@[A-Za-z0-9.-]{0,40}[\x80-\xff]|[^\s@]{1,64}(?:@ |\xef\xbc\xa0))(?:[\w.%+\x80-\xff-]{1,64}|\"[^\"\n\x00]{1,60}\")(?:@|@ |\xef\xbc\xa0)(?:[A-Za-z0-9\x80-\xff-]{1,63}\.){1,5}[A-Za-z]{2,24}\b"
         ),
         back=160,
         ahead=120,

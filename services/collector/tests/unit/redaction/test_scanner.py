@@ -73,6 +73,7 @@ PIECES = st.sampled_from(
 @settings(max_examples=300, deadline=None)
 @given(st.lists(PIECES, max_size=40).map("".join))
 @example("password@ passwordpasswordpasswordmail.org")
+@example("\\n@mail.org=é")
 def test_any_text_is_searched_where_its_triggers_say(text: str) -> None:
     data = text.encode()
 
