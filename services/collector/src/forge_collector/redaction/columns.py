@@ -135,10 +135,11 @@ class Columns:
         first, *others = (text[a:b] for a, b in _cells(text, *head, sign))
         # Behind a log's own words, or a name that a text is assigned to.
         titles = [_bare(title) for title in (first.rpartition(b"=")[2], *others)]
-        wanted = self._wanted(titles)
         # One word and a sign is a line of code.
         is_table = len(titles) - titles.count(b"") >= 2 and all(len(title) <= 40 for title in titles)
-        if not wanted or not is_table or _TUPLES.match(first) or any(map(_CODE.search, others)):
+        if not is_table or _TUPLES.match(first) or any(map(_CODE.search, others)):
+            return at
+        if not (wanted := self._wanted(titles)):
             return at
         for row in _rows(text, at, sign, len(titles)):
             at = row[1]
@@ -173,12 +174,17 @@ _SQL = re.compile(rb"[nN][sS][eE][rR][tT]\s+[iI][nN][tT][oO]\s")
 
 def _line(text: bytes, at: int, back: int, ahead: int) -> tuple[int, int]:
     """The line that `at` is in; a trigger may have ended with its break."""
-    inside = at - len(text[:at][-4:]) + len(text[:at][-4:].rstrip(b"\r\n"))
+    before = text[max(at - 4, 0) : at]
+    inside = at - len(before) + len(before.rstrip(b"\r\n"))
     if text[inside - 2 : inside] == b"\\n":
         inside -= 2
+    first = max(inside - back, 0)
+    escaped = text.rfind(b"\\n", first, inside)
     start = max(
-        (found.end() for found in _BREAK.finditer(text, max(inside - back, 0), inside)),
-        default=max(inside - back, 0),
+        first,
+        text.rfind(b"\n", first, inside) + 1,
+        text.rfind(b"\x00", first, inside) + 1,
+        escaped + 2 if escaped >= 0 else 0,
     )
     following = _BREAK.search(text, inside, inside + ahead)
     return start, following.start() if following else min(len(text), inside + ahead)

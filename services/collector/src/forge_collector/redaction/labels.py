@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
+from functools import lru_cache
 from typing import Any
 
 import hyperscan
@@ -117,6 +118,7 @@ def is_near_a_value(text: bytes, at: int) -> bool:
     return _ODD.search(text, digit.start() - 1, at + _REACH) is not None
 
 
+@lru_cache(maxsize=4096)
 def title(text: bytes) -> bool | None:
     """Whether a column of this title has keys (True) or passwords (False); None when it has neither."""
     for is_password in (True, False):

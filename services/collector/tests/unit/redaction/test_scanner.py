@@ -112,6 +112,15 @@ def test_hostile_texts_take_linear_time(seed: str) -> None:
 
 
 @pytest.mark.integration
+def test_megabytes_of_code_take_linear_time() -> None:
+    # Copies of all that was read so far, one for each name of a secret, only show at this size.
+    code = "def load(path, key=None):\n    token = key or DEFAULT\n    rows = [row, key, path]\n"
+    small, large = (code * (size // len(code)) for size in (500_000, 4_000_000))
+
+    assert cpu_s(large) <= 16 * cpu_s(small)
+
+
+@pytest.mark.integration
 @settings(max_examples=15, deadline=None)
 @given(st.lists(st.sampled_from(HOSTILE), min_size=2, max_size=5).map("".join))
 def test_mixtures_of_hostile_texts_take_linear_time(seed: str) -> None:
