@@ -85,6 +85,7 @@ _GOES_ON = re.compile(
 )
 # A name that is itself a stretch of base64.
 _ENCODED = re.compile(rb"[A-Za-z0-9+/]{24}\Z")
+_LONGEST_NAME = len(b"credential")
 _NAME_BEFORE = re.compile(
     rb"(?i)(?:secret|token|jeton|key|auth|salt|pepper|sid|sig|sess(?:ion)?|jwt|pat|hmac|cookie|credential|signature)$"
 )
@@ -145,9 +146,11 @@ def is_word(text: bytes, at: int) -> bool:
 def is_secrets(text: bytes, at: int) -> bool:
     """Whether what stands before the name leaves it a secret's: not `public key`, `primary key`, `bypass`."""
     head = text[max(at - _HEAD, 0) : at]
-    if _ANOTHER_WORD.search(head) or (_PASS.search(head) and not _GOES_ON.match(text, at)):
+    # Asked of many names: each expression sees only the bytes that it is about.
+    is_pass = head[-4:].lower() == b"pass"
+    if is_pass and (_ANOTHER_WORD.search(head) or (_PASS.search(head) and not _GOES_ON.match(text, at))):
         return False
-    if _ENCODED.search(head) and not head[-24:].isalpha():
+    if _ENCODED.match(head[-24:]) and not head[-24:].isalpha():
         return False
-    word = _NAME_BEFORE.search(head)
+    word = _NAME_BEFORE.search(head, len(head) - _LONGEST_NAME if len(head) > _LONGEST_NAME else 0)
     return word is None or _OTHERS.search(head[: word.start()]) is None
