@@ -105,8 +105,12 @@ def ends(text: bytes, start: int, end: int, *, is_password: bool) -> list[int]:
 
 def end_of_name(text: bytes, at: int) -> int:
     """Where the name ends whose find ended at `at`: what joins it to a value may have been found with it."""
-    if text[at - 1] >= 0x80 or text[at - 1 : at].isalpha():
+    last = text[at - 1 : at]
+    if last >= b"\x80" or last.isalpha():
         return at
+    if last != b" " and not last.isdigit():
+        # What nearly all of them are: one sign, and perhaps a space before it.
+        return at - 2 if text[at - 2 : at - 1] == b" " else at - 1
     found = _JOIN.search(text, max(at - 24, 0), at)
     return found.start() if found else at
 

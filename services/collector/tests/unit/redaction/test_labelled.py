@@ -3,8 +3,11 @@
 import random
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from forge_collector.redact import STRICTEST, Numbering, redacted
+from forge_collector.redaction import labels
 from forge_collector.redaction.corpus import carriers
 from forge_collector.redaction.corpus.carriers import Probe
 from forge_collector.redaction.corpus.documents import wrapped
@@ -63,3 +66,14 @@ def test_what_only_stands_where_a_secret_would_stays(seed: int) -> None:
     ]
 
     assert len(taken) <= 0.01 * len(probes), taken
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.text(alphabet=" =,:\n\tké9x_-iswa", min_size=1, max_size=30))
+def test_the_short_way_to_a_names_end_is_that_of_the_expression(text: str) -> None:
+    data = text.encode()
+    last = data[-1:]
+    found = labels._JOIN.search(data, max(len(data) - 24, 0))
+    expected = len(data) if last >= b"\x80" or last.isalpha() or found is None else found.start()
+
+    assert labels.end_of_name(data, len(data)) == expected
