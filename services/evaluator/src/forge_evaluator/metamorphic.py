@@ -20,6 +20,7 @@ from forge_evaluator.extract import extract
 from forge_evaluator.injections import PHRASES, around
 from forge_evaluator.scorers import Answered, Score
 from forge_evaluator.scorers.code import CODE_CHECKS, entry_point
+from forge_evaluator.syntax import parse
 
 Judge = Callable[[Task, Answered], Score]
 
@@ -181,7 +182,9 @@ def _around_code(code: str, spoken: str, phrase: str) -> Iterator[str]:
     yield f"{phrase}\n\n{fenced(code, spoken)}\n\n{phrase}"
     if remark:
         first, _, rest = code.partition("\n") if code.startswith("#!") else ("", "", code)
-        yield fenced(f"{code}\n{remark}", spoken)
+        # Behind half a script, in the middle of a quotation, it would be no remark but the program's end.
+        if parse(code, spoken) is not None:
+            yield fenced(f"{code}\n{remark}", spoken)
         yield fenced(f"{first}\n{remark}\n{rest}".lstrip("\n"), spoken)
 
 
