@@ -56,7 +56,6 @@ _KEY_ID = re.compile(rb"(?i).*(?:private|access)[ _-]?key[ _-]?id")
 _TYPED = re.compile(rb"(?:\{\w+\}|\\[rn])+\Z")
 _PARTS = re.compile(rb"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 # Arguments by name, constants, what a module has.
-_DIGIT = re.compile(rb"\d")
 _CODE = re.compile(
     rb"^[A-Za-z_]\w*=[^=]|^[A-Z][A-Z0-9]*(?:_[A-Z0-9]{1,12})+$|^[a-z_]{1,12}\.[A-Za-z_]\w{0,16}$|[)\]][.\[][a-z\d]|^[a-z][a-z0-9]*(?:_[a-z0-9]{1,12})*_[a-z]{3,12}$|^/\w+/|\w\(\)|^[a-z-]+=$"
 )
@@ -106,8 +105,8 @@ def _read(text: bytes, at: int, *, is_key: bool) -> tuple[int, int] | None:
         breaks += glue.count(b"\n") + glue.count(b"\\n")
         if breaks > _MOST_BREAKS or _is_over(text, at, glue, words=words, is_signed=is_signed):
             break
-        is_direct = not words or _SIGNED.search(glue) is not None
-        is_signed = is_signed or _SIGNED.search(glue) is not None
+        has_sign = _SIGNED.search(glue) is not None
+        is_direct, is_signed = not words or has_sign, is_signed or has_sign
         at += len(glue)
         call = _CALL.match(text, at)
         span = None if call else _value(text, at, glue)
