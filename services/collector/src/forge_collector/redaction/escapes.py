@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-import threading
 from bisect import bisect_right
 from collections.abc import Iterator
-from typing import Any
 
-import hyperscan
+from forge_collector.redaction.matching import Expressions
 
 _ESCAPE = re.compile(
     rb"\\{1,8}(?:(?P<code>u[0-9a-fA-F]{4}(?:\\{1,8}u[dD][c-fC-F][0-9a-fA-F]{2})?)|(?P<sign>[nrt\"'/]))|%(?P<hex>[2-7][0-9A-Fa-f])|&(?P<entity>quot|apos|amp|lt|gt|#\d{2,4});"
@@ -25,27 +23,23 @@ _PLAIN = {
 }
 # An escaped quote, a letter's code, a break with more behind it, an at sign in a URL: something wrote text into text.
 _SIGN = rb"\\(?:\"|u[0-9a-fA-F]{4}|n[^\s\"'`)\\])|%(?:40|3[AD]|2[0BF])|&(?:quot|#64|amp);"
-_DATABASE = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-_DATABASE.compile(expressions=[_SIGN], ids=[0], elements=1, flags=[0])
-_SCRATCH = hyperscan.Scratch(_DATABASE)
-# Scratch space serves one scan at a time.
-_OWN = threading.local()
+_SIGNS = Expressions({0: _SIGN})
 # Between two lines, as between the strings of a value.
 _BETWEEN = b"\n\x00\n"
 
 
 class Unescaped:
-    """The lines of `source` that hold escapes, as they were meant. `original` says which stretch of the source one of it is."""
+    """The lines of `source` that hold `signs` of escapes, as they were meant. `original` says which stretch of the source one of it is."""
 
     __slots__ = ("_from", "_parts", "_size", "_starts", "text")
 
-    def __init__(self, source: bytes) -> None:
+    def __init__(self, source: bytes, signs: list[int]) -> None:
         self._parts: list[bytes] = []
         # Where each part begins, here and in the source; escapes are parts of their own.
         self._starts: list[int] = []
         self._from: list[tuple[int, int]] = []
         self._size = 0
-        for start, end in _lines(source):
+        for start, end in _lines(source, signs):
             self._line(source, start, end)
         self.text = b"".join(self._parts)
 
@@ -75,27 +69,19 @@ class Unescaped:
         return start + at - self._starts[part], start + at - self._starts[part] + 1
 
 
-def is_escaped(text: bytes) -> bool:
-    return (b"\\" in text or b"%" in text or b"&" in text) and bool(_signs(text))
+def unescaped(text: bytes) -> Unescaped | None:
+    """None where nothing in `text` is an escape that matters: most texts have backslashes and few have these."""
+    if b"\\" not in text and b"%" not in text and b"&" not in text:
+        return None
+    found: dict[int, list[int]] = {}
+    _SIGNS.find(text, found)
+    return Unescaped(text, found[0]) if found else None
 
 
-def _signs(text: bytes) -> list[int]:
-    """Where escapes end that matter: one pass of hyperscan, since most texts have backslashes and few have these."""
-    scratch = getattr(_OWN, "scratch", None)
-    if scratch is None:
-        scratch = _OWN.scratch = _SCRATCH.clone()
-    ends: list[int] = []
-    _DATABASE.scan(text, match_event_handler=_note, context=ends, scratch=scratch)
-    return ends
-
-
-def _note(_which: int, _start: int, end: int, _flags: int, ends: Any) -> None:
-    ends.append(end)
-
-
-def _lines(text: bytes) -> Iterator[tuple[int, int]]:
+def _lines(text: bytes, signs: list[int]) -> Iterator[tuple[int, int]]:
+    """Those in which one of `signs` ends."""
     past = 0
-    for end in _signs(text):
+    for end in signs:
         if end <= past:
             continue
         start = text.rfind(b"\n", past, end) + 1 or past

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-import threading
 from functools import lru_cache
-from typing import Any
 
-import hyperscan
+from forge_collector.redaction.matching import Expressions
 
 # Long enough to be no part of another word: found within names too (`dbPassword`, `PGPASSWORD`).
 _PASSWORDS = (
@@ -67,10 +65,7 @@ _PASSWORD_NAMES, _KEY_NAMES = 0, 1
 # Small letters right behind a label make another word of it: `secretary`, `tokenizer`, `passenger`.
 _INFLECTED = re.compile(rb"(?:s|es|n|en|et|t)?(?![a-z])")
 _HEAD = 40
-_DATABASE = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-_DATABASE.compile(expressions=[_PASSWORD, _KEY], ids=[_PASSWORD_NAMES, _KEY_NAMES], elements=2, flags=[0, 0])
-_SCRATCH = hyperscan.Scratch(_DATABASE)
-_OWN = threading.local()
+_NAMES = Expressions({_PASSWORD_NAMES: _PASSWORD, _KEY_NAMES: _KEY})
 _OTHERS = re.compile(
     rb"(?i)(?:(?<![a-z])|(?<=[_.-]))(?:publi[cs]\w*|cache|primary|foreign|partition|sort|row|index|idempoten\w*|object|registry|integrity|site|next|page|continuation|cursor|sync|hot|map|dict|group"
     rb"|order|lookup|translation|i18n|query|event|pub|s3|unique|pad|eos|bos|unk|sep|cls|mask|special|prompt|completion|total|input|output|max|min|num|re|un|non)[ _.-]?$"
@@ -93,14 +88,12 @@ _NAME_BEFORE = re.compile(
 
 def ends(text: bytes, start: int, end: int, *, is_password: bool) -> list[int]:
     """Where names of secrets end in `text[start:end]`, in order."""
-    found: list[tuple[int, int]] = []
-    scratch = getattr(_OWN, "scratch", None)
-    if scratch is None:
-        scratch = _OWN.scratch = _SCRATCH.clone()
-    _DATABASE.scan(text[start:end], match_event_handler=_note, context=found, scratch=scratch)
-    found = [(which, end_of_name(text, start + at) - start) for which, at in found]
-    wanted = _PASSWORD_NAMES if is_password else _KEY_NAMES
-    return [start + at for which, at in found if which == wanted and is_word(text, start + at)]
+    found: dict[int, list[int]] = {}
+    _NAMES.find(text[start:end], found)
+    of_names = (
+        end_of_name(text, start + at) for at in found.get(_PASSWORD_NAMES if is_password else _KEY_NAMES, ())
+    )
+    return [at for at in of_names if is_word(text, at)]
 
 
 def end_of_name(text: bytes, at: int) -> int:
@@ -133,10 +126,6 @@ def title(text: bytes) -> bool | None:
         ):
             return not is_password
     return None
-
-
-def _note(which: int, _start: int, end: int, _flags: int, found: Any) -> None:
-    found.append((which, end))
 
 
 def is_word(text: bytes, at: int) -> bool:

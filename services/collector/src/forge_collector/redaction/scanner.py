@@ -7,9 +7,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from typing import Any, NamedTuple
-
-import hyperscan
+from typing import NamedTuple
 
 from forge_collector.redaction import (
     columns,
@@ -23,8 +21,9 @@ from forge_collector.redaction import (
     provider_keys,
 )
 from forge_collector.redaction.columns import Columns
-from forge_collector.redaction.escapes import Unescaped, is_escaped
+from forge_collector.redaction.escapes import unescaped
 from forge_collector.redaction.labelled import Labelled
+from forge_collector.redaction.matching import Expressions
 from forge_collector.redaction.numbers import Numbered
 from forge_collector.redaction.rule import Rule
 from forge_common.contracts.domain import RedactionClass
@@ -63,13 +62,14 @@ class Scanner:
         self._rules = rules
         of_people = [i for i, rule in enumerate(rules) if rule.group is RedactionClass.PERSON]
         others = [i for i, rule in enumerate(rules) if rule.group is not RedactionClass.PERSON]
-        self._people, self._others = (_Triggers(rules, ids) if ids else None for ids in (of_people, others))
+        self._people, self._others = (
+            Expressions({i: rules[i].trigger for i in ids}) if ids else None for ids in (of_people, others)
+        )
 
     def spans(self, text: bytes, classes: frozenset[RedactionClass]) -> list[Span]:
         """What must go of `classes`, in order, without overlaps. Of what overlaps the whole goes, named by the earliest rule."""
         found = self._found(text, classes)
-        if is_escaped(text):
-            meant = Unescaped(text)
+        if (meant := unescaped(text)) is not None:
             found += [
                 span._replace(start=start, end=end)
                 for span in self._found(meant.text, classes)
@@ -90,29 +90,6 @@ class Scanner:
             if (rule := self._rules[index]).group in classes
             for start, end in _spans(rule, text, sorted(ends[index]))
         ]
-
-
-class _Triggers:
-    """Those of the rules at `ids`, in one database."""
-
-    def __init__(self, rules: tuple[Finder, ...], ids: list[int]) -> None:
-        self._database = hyperscan.Database(mode=hyperscan.HS_MODE_BLOCK)
-        self._database.compile(
-            expressions=[rules[i].trigger for i in ids], ids=ids, elements=len(ids), flags=[0] * len(ids)
-        )
-        self._scratch = hyperscan.Scratch(self._database)
-        # Scratch space serves one scan at a time, and a scan releases the interpreter's lock.
-        self._own = threading.local()
-
-    def find(self, text: bytes, ends: dict[int, list[int]]) -> None:
-        scratch = getattr(self._own, "scratch", None)
-        if scratch is None:
-            scratch = self._own.scratch = self._scratch.clone()
-        self._database.scan(text, match_event_handler=_note, context=ends, scratch=scratch)
-
-
-def _note(index: int, _start: int, end: int, _flags: int, ends: Any) -> None:
-    ends.setdefault(index, []).append(end)
 
 
 def _spans(rule: Finder, text: bytes, ends: list[int]) -> Iterator[tuple[int, int]]:
