@@ -184,9 +184,21 @@ def _training(facts: Facts) -> str:
         ("tokens", f"{result.tokens:,} in {result.seconds:,.0f} s"),
         ("device", f"{result.device}, peak memory {result.peak_memory_bytes / 2**30:.2f} GiB"),
     ]
+    if result.split or result.too_long:
+        happened.append(
+            (
+                "too long",
+                f"{result.split} conversations split between turns, {result.too_long} turns left out",
+            )
+        )
     if result.preferred:
         kept = "kept" if result.preferred.kept else "not kept: it was no better on held-out pairs"
         happened.append(("preferences", f"DPO on {result.preferred.pairs} pairs, {kept}"))
+    if result.pairs_split or result.pairs_too_long:
+        said = (
+            f"{result.pairs_split} pairs without their oldest turns, {result.pairs_too_long} pairs left out"
+        )
+        happened.append(("pairs too long", said))
     return "## Training\n\n" + _table(("", ""), asked + happened)
 
 

@@ -18,7 +18,7 @@ from forge_common.contracts.stages import Progress
 from forge_common.errors import ForgeError
 from forge_common.weights.batches import packs
 from forge_common.weights.jobs import TrainOutcome
-from forge_common.weights.preferences import Pair, concluded, divided, read_pairs, rules_for
+from forge_common.weights.preferences import Pair, concluded, counted, divided, read_pairs, rules_for
 from forge_common.weights.rows import TokenRow
 from forge_common.weights.training import Reports
 from forge_trainer_cuda.descent import best_adapter, descend
@@ -36,13 +36,8 @@ def prefer(job: TrainJob, sft: TrainOutcome, report: Reports) -> TrainOutcome:
     Goes on where a killed one stopped. Raises TrainingDiverged, RowsTooLong.
     """
     dpo = job.rules.dpo
-    pairs, too_long = shorter_than(longest_pair(job), read_pairs(job))
-    if too_long:
-        report.progress(
-            Progress(
-                message=f"preferences: {too_long} pairs are longer than this card takes at once, left out"
-            )
-        )
+    encoded = read_pairs(job, longest_pair(job))
+    pairs, sft = encoded.pairs, counted(sft, encoded, report)
     if dpo is None or len(pairs) < dpo.min_pairs:
         report.progress(Progress(message=f"preferences: {len(pairs)} pairs are too few, left alone"))
         return sft
@@ -84,12 +79,6 @@ def refuse_if_divided(job: TrainJob) -> None:
             f"{job.base_name} is divided among {job.cards} cards, and preferences are learned on one alone",
             fix="set training.dpo to null, or training.method to qlora, whose base is a quarter as large",
         )
-
-
-def shorter_than(limit: int | None, pairs: list[Pair]) -> tuple[list[Pair], int]:
-    """The pairs whose two rows have at most `limit` tokens together, and how many have more."""
-    kept = [pair for pair in pairs if limit is None or _tokens(pair) <= limit]
-    return kept, len(pairs) - len(kept)
 
 
 class Policy:

@@ -18,7 +18,7 @@ from forge_common.weights.batches import packs
 from forge_common.weights.jobs import TrainOutcome
 from forge_common.weights.rows import TokenRow, training_rows
 from forge_common.weights.tokenizer import ChatTokenizer
-from forge_common.weights.training import Framework, Reports
+from forge_common.weights.training import Framework, Reports, read_rows
 from forge_trainer_cuda.cards import Alone, Crew, Share, Task, others
 from forge_trainer_cuda.descent import best_adapter, descend, peak_memory_bytes
 from forge_trainer_cuda.dpo import prefer, refuse_if_divided
@@ -56,7 +56,7 @@ def settle_arithmetic(device: str) -> None:
 
 def fine_tune(job: TrainJob, report: Reports) -> TrainOutcome:
     """Supervised, on what the assistant wrote. Raises RowsTooLong."""
-    encoded, valid = training_rows(job, ChatTokenizer(Path(job.base)))
+    encoded, valid = read_rows(job, report)
     with ExitStack() as stack:
         if job.cards > 1:
             stack.enter_context(others(job))

@@ -9,7 +9,7 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from forge_common.weights.preferences import read_pairs
-from forge_trainer_cuda.dpo import Policy, row_log_probabilities, shorter_than
+from forge_trainer_cuda.dpo import Policy, row_log_probabilities
 from forge_trainer_cuda.logits import cross_entropy, log_probabilities
 from forge_trainer_cuda.memory import Room
 from forge_trainer_cuda.model import load_trainable
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.integration
 
 
 def test_log_probabilities_are_the_models_own_over_the_answer(tiny, make_preferring):
-    pairs = read_pairs(make_preferring(n=3))
+    pairs = read_pairs(make_preferring(n=3)).pairs
     rows = [row for both in pairs for row in both]
     model = load_trainable(tiny, make_preferring().rules, "cpu")
     reference = AutoModelForCausalLM.from_pretrained(tiny, dtype=torch.float32)
@@ -37,7 +37,7 @@ def test_log_probabilities_are_the_models_own_over_the_answer(tiny, make_preferr
 
 
 def test_the_loss_and_its_gradient_are_those_of_the_paper(tiny, make_preferring):
-    pairs = read_pairs(make_preferring(n=6))
+    pairs = read_pairs(make_preferring(n=6)).pairs
     model = load_trainable(tiny, make_preferring().rules, "cpu")
     known = torch.linspace(-1, 1, len(pairs))
 
@@ -57,7 +57,7 @@ def test_the_loss_and_its_gradient_are_those_of_the_paper(tiny, make_preferring)
 def test_in_pieces_of_any_size_margins_and_gradients_are_those_of_all_logits(
     tiny, make_preferring, monkeypatch, at_once
 ):
-    rows = [row for both in read_pairs(make_preferring(n=6)) for row in both]
+    rows = [row for both in read_pairs(make_preferring(n=6)).pairs for row in both]
     model = load_trainable(tiny, make_preferring().rules, "cpu")
     weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
     packed, hidden = hidden_states(model, rows, "cpu")
@@ -103,14 +103,14 @@ def test_sums_of_bf16_weights_are_right_to_a_thousandth():
 
 
 def test_pairs_too_long_for_the_card_are_left_out_and_counted(make_preferring):
-    pairs = read_pairs(make_preferring(n=12))
+    job = make_preferring(n=12)
+    pairs = read_pairs(job).pairs
     longest = max(len(better.tokens) + len(worse.tokens) for better, worse in pairs)
 
-    assert shorter_than(None, pairs) == (pairs, 0)
-    assert shorter_than(longest, pairs) == (pairs, 0)
-    kept, left_out = shorter_than(longest - 1, pairs)
-    assert len(kept) + left_out == 12
-    assert left_out
+    assert read_pairs(job, longest) == read_pairs(job)
+    shorter = read_pairs(job, longest - 1)
+    assert len(shorter.pairs) + shorter.too_long == 12
+    assert shorter.too_long
 
 
 def test_the_adapter_is_one_that_peft_loads(tiny, make_preferring, report):

@@ -22,6 +22,7 @@ from forge_common.weights.jobs import TrainOutcome
 from forge_common.weights.preferences import (
     Pair,
     concluded,
+    counted,
     divided,
     preference_loss,
     read_pairs,
@@ -43,7 +44,8 @@ def prefer(job: TrainJob, sft: TrainOutcome, report: Reports) -> TrainOutcome:
 
     Goes on where a killed one stopped. Raises TrainingDiverged, RowsTooLong.
     """
-    dpo, pairs = job.rules.dpo, read_pairs(job)
+    dpo, encoded = job.rules.dpo, read_pairs(job)
+    pairs, sft = encoded.pairs, counted(sft, encoded, report)
     if dpo is None or len(pairs) < dpo.min_pairs:
         report.progress(Progress(message=f"preferences: {len(pairs)} pairs are too few, left alone"))
         return sft

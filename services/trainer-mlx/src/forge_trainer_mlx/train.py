@@ -12,9 +12,8 @@ from mlx import nn
 from forge_common.weights import training
 from forge_common.weights.batches import parts
 from forge_common.weights.jobs import TrainOutcome
-from forge_common.weights.rows import TokenRow, training_rows
-from forge_common.weights.tokenizer import ChatTokenizer
-from forge_common.weights.training import Framework, Reports
+from forge_common.weights.rows import TokenRow
+from forge_common.weights.training import Framework, Reports, read_rows
 from forge_trainer_mlx.descent import Step, descend, number, peak_memory_bytes, summed
 from forge_trainer_mlx.dpo import prefer
 from forge_trainer_mlx.jobs import TrainJob
@@ -28,7 +27,7 @@ def train(job: TrainJob, report: Reports) -> TrainOutcome:
 
 def fine_tune(job: TrainJob, report: Reports) -> TrainOutcome:
     """Supervised, on what the assistant wrote. Raises RowsTooLong."""
-    encoded, valid = training_rows(job, ChatTokenizer(Path(job.base)))
+    encoded, valid = read_rows(job, report)
     rows = encoded.rows
     lengths = [len(row.tokens) for row in rows]
     room = make_room(job, report)

@@ -23,7 +23,7 @@ def by_hand(model, row) -> float:
 
 
 def test_log_probabilities_are_the_models_own_over_the_answer(tiny, make_preferring):
-    rows = [row for both in read_pairs(make_preferring(n=3)) for row in both]
+    rows = [row for both in read_pairs(make_preferring(n=3)).pairs for row in both]
 
     found = row_log_probabilities(load_trainable(tiny, make_preferring().rules), rows)
 
@@ -32,7 +32,7 @@ def test_log_probabilities_are_the_models_own_over_the_answer(tiny, make_preferr
 
 
 def test_the_loss_and_its_gradient_are_those_of_the_paper(tiny, make_preferring):
-    pairs = read_pairs(make_preferring(n=6))
+    pairs = read_pairs(make_preferring(n=6)).pairs
     model = load_trainable(tiny, make_preferring().rules)
     known = np.linspace(-1, 1, len(pairs), dtype=np.float32)
     policy = Policy(model, Room(64, lambda _: None, 2**40), 0.3)
@@ -59,7 +59,7 @@ def test_the_loss_and_its_gradient_are_those_of_the_paper(tiny, make_preferring)
 
 
 def test_a_batch_in_pieces_is_the_same_step(tiny, make_preferring):
-    pairs = read_pairs(make_preferring(n=6))
+    pairs = read_pairs(make_preferring(n=6)).pairs
     known = np.zeros(len(pairs), np.float32)
 
     def step(max_tokens: int):

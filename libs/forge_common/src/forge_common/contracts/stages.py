@@ -104,6 +104,9 @@ class TrainResult(Contract):
     too_long: int = 0
     # What rows were held to in the end: less than asked for where memory ran out.
     max_seq_length: int | None = None
+    # Of the preference pairs: those that are learned without their oldest turns, and those that were left out.
+    pairs_split: int = 0
+    pairs_too_long: int = 0
     preferred: Preferred | None = None
 
 

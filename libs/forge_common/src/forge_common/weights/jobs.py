@@ -59,6 +59,8 @@ class TrainOutcome(Contract):
     split: int
     too_long: int
     max_seq_length: int
+    pairs_split: int = 0
+    pairs_too_long: int = 0
     preferred: Preferred | None = None
 
 

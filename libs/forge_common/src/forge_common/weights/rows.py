@@ -97,23 +97,13 @@ def with_replay(job: TrainJob) -> list[DatasetRow]:
 
 def load_preferences(path: Path) -> list[PreferenceRow]:
     """Raises RowInvalid with the line's number."""
-    return [row for _, row in _lines(path, PreferenceRow)]
-
-
-def encode_preferences(
-    rows: Iterable[PreferenceRow], tokenizer: ChatTokens, *, system_prompt: str, max_tokens: int
-) -> list[tuple[TokenRow, TokenRow]]:
-    """The better and the worse answer of each pair, only the answer learned. Pairs of which one is too long are left out."""
-    pairs = []
-    for row in rows:
-        asked = [message.model_copy(update={"weight": 0}) for message in row.messages]
-        chosen, rejected = (
-            _encoded([*with_system_prompt(asked, system_prompt), answer], tokenizer, row.tools, max_tokens)
-            for answer in (row.chosen, row.rejected)
-        )
-        if chosen is not None and rejected is not None:
-            pairs.append((chosen, rejected))
-    return pairs
+    rows = []
+    for number, row in _lines(path, PreferenceRow):
+        for answer in (row.chosen, row.rejected):
+            if answer.role != "assistant":
+                raise RowInvalid(f"dataset line {number} prefers among answers of {answer.role!r}")
+        rows.append(row)
+    return rows
 
 
 def some(rows: Sequence[TokenRow]) -> Sequence[TokenRow]:
@@ -146,7 +136,7 @@ def encode_rows(
             kept.append(whole)
             continue
         # Agents offer tens of thousands of tokens of tools: those that were called are what the answers need.
-        pieces, left_out = _split(messages, tokenizer, _called(messages, row.tools), max_tokens)
+        pieces, left_out = _split(messages, tokenizer, called(messages, row.tools), max_tokens)
         kept += pieces
         too_long += left_out
         split += bool(pieces)
@@ -187,7 +177,7 @@ def turns(messages: Iterable[Message]) -> list[list[Message]]:
     return found
 
 
-def _called(messages: Sequence[Message], tools: Tools) -> Tools:
+def called(messages: Sequence[Message], tools: Tools) -> Tools:
     names = {as_name(call) for message in messages for call in message.tool_calls or ()}
     return [tool for tool in tools or () if as_name(tool) in names] or None
 

@@ -6,7 +6,7 @@ import math
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
@@ -19,7 +19,8 @@ from forge_common.weights.checkpoint import model_config
 from forge_common.weights.estimate import Kind, would_fit
 from forge_common.weights.jobs import TrainJob, TrainOutcome
 from forge_common.weights.room import OutOfMemory, RowsTooLong, shorter
-from forge_common.weights.rows import EncodedRows, row_limit
+from forge_common.weights.rows import EncodedRows, TokenRow, load_preferences, row_limit, training_rows
+from forge_common.weights.tokenizer import ChatTokenizer
 
 J = TypeVar("J", bound=TrainJob)
 
@@ -86,12 +87,27 @@ def _in_less_and_less_memory(job: J, report: Reports, framework: Framework[J]) -
 
 
 def _both_stages(job: J, report: Reports, framework: Framework[J]) -> TrainOutcome:
+    if job.preferences and job.rules.dpo:
+        load_preferences(Path(job.preferences))  # what is wrong with them is said before hours of SFT
     outcome = framework.fine_tune(job, report)
     if not (job.preferences and job.rules.dpo):
         return outcome
     # DPO loads the base anew: two do not fit where one hardly did.
     framework.release()
     return framework.prefer(job, outcome, report)
+
+
+def read_rows(job: TrainJob, report: Reports) -> tuple[EncodedRows, Sequence[TokenRow]]:
+    """`training_rows`, with a word on those that are too long. Raises NothingToTrainOn."""
+    encoded, valid = training_rows(job, ChatTokenizer(Path(job.base)))
+    if encoded.split or encoded.too_long:
+        report.progress(
+            Progress(
+                message=f"rows have at most {encoded.max_tokens} tokens: {encoded.split} conversations are split between "
+                f"turns, {encoded.too_long} turns are too long and left out"
+            )
+        )
+    return encoded, valid
 
 
 class Standing(Contract):

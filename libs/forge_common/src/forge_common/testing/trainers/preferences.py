@@ -11,6 +11,7 @@ import pytest
 
 from forge_common.testing.trainers.shared import JobMaker, Silent, StopAt, Stopped, Trainer, contents
 from forge_common.weights.jobs import TrainJob
+from forge_common.weights.rows import RowInvalid
 
 DPO = {"learning_rate": 5e-3, "epochs": 3, "batch_size": 8, "min_pairs": 10}
 
@@ -87,6 +88,44 @@ class TestPreferences:
 
         assert outcome.preferred is None
         assert any("too few" in progress.message for progress in report.heard)
+
+    def test_pairs_that_are_too_long_are_said_and_counted(
+        self, trainer: Trainer, make_preferring: PreferringJobMaker, report: Silent
+    ) -> None:
+        job = make_preferring(n=12)
+        assert job.preferences is not None
+        turn = [{"role": "user", "content": "say it " * 60}, {"role": "assistant", "content": "it is"}]
+        talk = _pair("say 1", "1 it is, gladly", "1", 1)
+        talk["messages"] = [*turn, {"role": "user", "content": "say 1"}]
+        giant = _pair("say 2", "2 " * 400, "2", 2)
+        with Path(job.preferences).open("a", encoding="utf-8") as file:
+            file.writelines(json.dumps(row) + "\n" for row in (talk, giant))
+        rules = job.rules.model_copy(update={"max_seq_length": 128})
+
+        outcome = trainer.train(job.model_copy(update={"rules": rules}), report)
+
+        assert outcome.preferred is not None
+        assert outcome.preferred.pairs == 13
+        assert (outcome.pairs_split, outcome.pairs_too_long) == (1, 1)
+        said = [progress.message for progress in report.heard if "pairs are too long" in progress.message]
+        assert said == [
+            "preferences: 1 pairs are too long with all that came before them, their oldest turns are left out",
+            "preferences: 1 pairs are too long, left out",
+        ]
+
+    def test_preferences_that_cannot_be_read_are_refused_before_training(
+        self, trainer: Trainer, make_preferring: PreferringJobMaker, report: Silent
+    ) -> None:
+        job = make_preferring(n=2)
+        assert job.preferences is not None
+        pair = _pair("say 1", "1", "2", 1) | {"chosen": {"role": "user", "content": "1"}}
+        with Path(job.preferences).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(pair) + "\n")
+
+        with pytest.raises(RowInvalid, match="line 3 prefers among answers of 'user'"):
+            trainer.train(job, report)
+
+        assert report.heard == []
 
     def test_pairs_are_read_only_when_the_rules_ask_for_dpo(
         self, trainer: Trainer, make_preferring: PreferringJobMaker, report: Silent
