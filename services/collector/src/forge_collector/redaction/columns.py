@@ -104,14 +104,16 @@ class Columns:
         past = -1
         for end in ends:
             at = labels.end_of_name(text, end) if self.is_secret else end
-            if at <= past or (self.is_secret and _TITLE_ENDS.match(text, at) is None):
+            if at <= past or (self.is_secret and not _may_be_title(text, at)):
                 continue
             past = yield from self._below(text, at)
 
     def _below(self, text: bytes, at: int) -> Generator[tuple[int, int], None, int]:
         """The cells below the title in whose line `at` is. Returns where they end."""
-        if _SQL.search(text, max(at - self.back, 0), at):
-            yield from self._of_inserts(text, max(at - self.back, 0), at + self.ahead)
+        start = max(at - self.back, 0)
+        # Looked for as a word first, which is much faster.
+        if b"insert" in text[start:at].lower() and _SQL.search(text, start, at):
+            yield from self._of_inserts(text, start, at + self.ahead)
         head = _line(text, at, self.back, self.ahead)
         if sign := _sign(text[head[0] : head[1]]):
             return (yield from self._of_table(text, head, sign))
@@ -169,7 +171,17 @@ class Columns:
 _TITLE_ENDS = re.compile(
     rb"(?:s|[ _-]\w{1,12})?[\"'`* \\]{0,4}(?:[,;\t|]|\\t|\r?\n|\\n|\)\s{0,4}(?i:values))"
 )
+# What follows a name among the arguments of a function: `session, ident):`, `key, value=1`.
+_ARGUMENTS = re.compile(rb"(?>[^\n\\=\[\]{}():]{0,200})(?:[=\[\]{}]|(?<!\s)\(|\)[^\s\",])")
 _SQL = re.compile(rb"[nN][sS][eE][rR][tT]\s+[iI][nN][tT][oO]\s")
+
+
+def _may_be_title(text: bytes, at: int) -> bool:
+    """Whether the name of a secret that ends at `at` ends a column's title, and no argument's name."""
+    found = _TITLE_ENDS.match(text, at)
+    if found is None:
+        return False
+    return text[found.end() - 1 : found.end()] != b"," or _ARGUMENTS.match(text, found.end()) is None
 
 
 def _line(text: bytes, at: int, back: int, ahead: int) -> tuple[int, int]:
@@ -186,8 +198,17 @@ def _line(text: bytes, at: int, back: int, ahead: int) -> tuple[int, int]:
         text.rfind(b"\x00", first, inside) + 1,
         escaped + 2 if escaped >= 0 else 0,
     )
-    following = _BREAK.search(text, inside, inside + ahead)
-    return start, following.start() if following else min(len(text), inside + ahead)
+    return start, _line_end(text, inside, min(inside + ahead, len(text)))
+
+
+def _line_end(text: bytes, start: int, end: int) -> int:
+    """Where the line of `start` ends, `end` at most. Escaped breaks are looked for only where there is a backslash."""
+    found = text.find(b"\n", start, end)
+    rest = text[start : found if found >= 0 else end]
+    if b"\\" in rest or b"\x00" in rest:
+        following = _BREAK.search(text, start, end)
+        return following.start() if following else end
+    return start + len(rest) - (found >= 0 and rest.endswith(b"\r"))
 
 
 def _lines(text: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
@@ -205,8 +226,7 @@ def _rows(text: bytes, at: int, sign: bytes, width: int) -> Iterator[tuple[int, 
         if found is None or found.group() == b"\x00":
             return
         at = found.end()
-        following = _BREAK.search(text, at, at + 4000)
-        last = following.start() if following else min(len(text), at + 4000)
+        last = _line_end(text, at, min(at + 4000, len(text)))
         if len(_cells(text, at, last, sign)) != width:
             return
         yield at, last
@@ -214,7 +234,7 @@ def _rows(text: bytes, at: int, sign: bytes, width: int) -> Iterator[tuple[int, 
 
 
 def _sign(line: bytes) -> bytes:
-    escaped = _ESCAPED_TAB.search(line)
+    escaped = _ESCAPED_TAB.search(line) if b"\\" in line else None
     signs = (b"|", b"\t", escaped.group() if escaped else b"\t", b";", b",")
     return next((sign for sign in signs if sign in line), b"")
 

@@ -7,8 +7,9 @@ thing that is neither is judged: the less says that it is the label's value, the
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from forge_collector.redaction import labels, values
 from forge_common.contracts.domain import RedactionClass
@@ -62,6 +63,9 @@ _CODE = re.compile(
 _WRAPS = frozenset(b"value string default data text str body send type fill".split())
 
 
+_NONE: Mapping[int, int] = MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True)
 class Labelled:
     """What `rule.Rule` is for a pattern. `triggers` are common to all labels; which one it was is looked up afterwards."""
@@ -77,19 +81,25 @@ class Labelled:
     def spans(self, text: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
         yield from self.behind(text, labels.ends(text, start, end, is_password=self.is_password))
 
-    def behind(self, text: bytes, ends: list[int]) -> Iterator[tuple[int, int]]:
-        """The values of the labels that end at `ends`, in order."""
+    def behind(
+        self, text: bytes, ends: list[int], known: Mapping[int, int] = _NONE
+    ) -> Iterator[tuple[int, int]]:
+        """The values of the labels that end at `ends`, in order.
+
+        known: where secrets begin and end that their own form betrayed.
+        """
         past = 0
         for end in ends:
             at = labels.end_of_name(text, end)
             if at < past or not labels.is_word(text, at) or not labels.is_near_a_value(text, at):
                 continue
-            if (span := _read(text, at, is_key=not self.is_password)) and labels.is_secrets(text, at):
+            span = _read(text, at, known, is_key=not self.is_password)
+            if span is not None and (_covers(known, span) or labels.is_secrets(text, at)):
                 past = span[1]
                 yield span
 
 
-def _read(text: bytes, at: int, *, is_key: bool) -> tuple[int, int] | None:
+def _read(text: bytes, at: int, known: Mapping[int, int], *, is_key: bool) -> tuple[int, int] | None:
     """The value of the label that ends at `at`, if there is one near it that looks like a secret."""
     tail = _tail(text, at)
     is_id = _KEY_ID.fullmatch(text, max(at - 12, 0), at + len(tail)) is not None
@@ -113,6 +123,8 @@ def _read(text: bytes, at: int, *, is_key: bool) -> tuple[int, int] | None:
         if span is not None and (not breaks or words or _is_alone(text, span[1])):
             if glue.rstrip(b"_").endswith(b"(") and _NAME.fullmatch(text, *span):
                 break
+            if _covers(known, span):
+                return span
             judge = _judge(
                 is_key=is_key,
                 is_signed=is_signed,
@@ -131,6 +143,10 @@ def _read(text: bytes, at: int, *, is_key: bool) -> tuple[int, int] | None:
     return None
 
 
+def _covers(known: Mapping[int, int], span: tuple[int, int]) -> bool:
+    return known.get(span[0], 0) >= span[1]
+
+
 def _tail(text: bytes, at: int) -> bytes:
     """The rest of the name, and of the word."""
     rest = _TAIL_BEYOND_ASCII if text[at - 1] >= 0x80 else _TAIL_OF_NAME
@@ -140,7 +156,10 @@ def _tail(text: bytes, at: int) -> bytes:
 
 def _is_option(text: bytes, at: int) -> bool:
     """Whether the name is a flag or a variable of the environment: both are followed by their values."""
-    found = _HEAD_OF_NAME.search(text, max(at - 60, 0), at)
+    head = text[max(at - 60, 0) : at]
+    if b"-" not in head and not head[-1:].isupper():
+        return False
+    found = _HEAD_OF_NAME.search(head)
     name = found.group() if found else b""
     return name.startswith(b"-") or (name.isupper() and b"_" in name)
 

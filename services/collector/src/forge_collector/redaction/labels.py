@@ -55,11 +55,15 @@ def _label(long: bytes, short: bytes, camel: bytes, joined: bytes = b"") -> byte
 _PASSWORD = _label(_LONG_PASSWORD, _SHORT_PASSWORD, _SHORT_CAMEL.encode())
 _KEY = _label(_LONG_KEY, _SHORT_KEYS.encode(), _SHORT_KEYS_CAMEL.encode(), _JOINED)
 PASSWORDS, KEYS = _PASSWORD, _KEY
-# Near a label must be what no word has: a digit beside a letter or a sign.
-# Without a digit only what is assigned and ends with a sign.
-_MARKED = re.compile(rb"[^\n:=]{0,30}[:=][ ]?[\"'`]?[^\s\"'`]{5,40}[!#$%*?](?=[\s\"'`<\\]|\Z)")
-_DIGIT, _ODD = re.compile(rb"\d"), re.compile(rb"[^\s\d(\[=,/'\"]\d|\d[A-Za-z]")
+# Near a label must be what no word has: a digit beside a letter or a sign; without a digit only what is assigned and ends with a
+# sign. What a byte is, as one letter: a letter, a digit, what may end a password, what a number stands behind, another sign.
 _REACH = 150
+_SHAPE = bytes(
+    ord("a") if chr(c).isalpha() and c < 128 else ord("0") if 48 <= c <= 57
+    else ord("!") if c in b"!#$%*?" else ord(" ") if c in b"([=,/'\" \t\n\r\f\v" else ord("-")
+    for c in range(256)
+)  # fmt: skip
+_MARKED = re.compile(rb"[^\n:=]{0,30}[:=][ ]?[\"'`]?[^\s\"'`]{5,40}[!#$%*?](?=[\s\"'`<\\]|\Z)")
 _JOIN = re.compile(_JOINED + rb"\Z")
 _PASSWORD_NAMES, _KEY_NAMES = 0, 1
 # Small letters right behind a label make another word of it: `secretary`, `tokenizer`, `passenger`.
@@ -110,10 +114,10 @@ def end_of_name(text: bytes, at: int) -> int:
 
 def is_near_a_value(text: bytes, at: int) -> bool:
     """Whether it is worth to look closer at what follows the name that ends at `at`."""
-    digit = _DIGIT.search(text, at, at + _REACH)
-    if digit is None:
-        return _MARKED.match(text, at) is not None
-    return _ODD.search(text, digit.start() - 1, at + _REACH) is not None
+    shape = text[at - 1 : at + _REACH].translate(_SHAPE)
+    if b"0" not in shape:
+        return b"!" in shape and _MARKED.match(text, at) is not None
+    return b"a0" in shape or b"0a" in shape or b"-0" in shape or b"!0" in shape
 
 
 @lru_cache(maxsize=4096)

@@ -82,18 +82,23 @@ class Scanner:
         for triggers in (self._others, self._people if RedactionClass.PERSON in classes else None):
             if triggers is not None:
                 triggers.find(text, ends)
-        if not ends:
-            return []
-        return [
-            Span(start, end, rule.kind, rule.is_labelled)
-            for index in sorted(ends)
-            if (rule := self._rules[index]).group in classes
-            for start, end in _spans(rule, text, sorted(ends[index]))
-        ]
+        found: list[Span] = []
+        for index in sorted(ends):
+            rule = self._rules[index]
+            if rule.group in classes:
+                found += [
+                    Span(start, end, rule.kind, rule.is_labelled)
+                    for start, end in _spans(rule, text, sorted(ends[index]), found)
+                ]
+        return found
 
 
-def _spans(rule: Finder, text: bytes, ends: list[int]) -> Iterator[tuple[int, int]]:
-    if isinstance(rule, Columns | Labelled | Numbered):
+def _spans(rule: Finder, text: bytes, ends: list[int], found: list[Span]) -> Iterator[tuple[int, int]]:
+    """What `rule` finds near `ends`. `found`: what earlier rules did, which a label need not judge again."""
+    if isinstance(rule, Labelled):
+        yield from rule.behind(text, ends, {span.start: span.end for span in found})
+        return
+    if isinstance(rule, Columns | Numbered):
         yield from rule.behind(text, ends)
         return
     for lo, hi in _windows(ends, rule, len(text)):
