@@ -185,10 +185,11 @@ class Recorder:
         if conversation is None:
             conversation = derived_conversation(as_objects(parts["messages"]))
             known = self._numberings.of(conversation, numbering)
-            if known is not numbering and len(numbering):
-                # Spoken of before: the placeholders of then.
+            if known is not numbering and not known.merge(numbering):
+                # Spoken of before, in another order: the placeholders of then.
                 redactor = Redactor(self._redaction(domain), known)
                 parts = as_object(redactor(given))
+            redactor.numbering = known
         asked.messages, asked.sampling = parts["messages"], parts["sampling"]  # type: ignore[assignment]
         asked.tools = parts["tools"] or None  # type: ignore[assignment]
         return Prompt(asked, domain, conversation, redactor, is_named)

@@ -62,6 +62,23 @@ def test_a_derived_conversation_keeps_its_placeholders_from_request_to_request(s
     assert second.answer.content == "<EMAIL_2>, <EMAIL_3>"
 
 
+def test_a_derived_conversation_goes_on_as_it_began_where_its_client_repeats_everything(spool: Spool) -> None:
+    ours = recorder(spool)
+    opening = [said("user", "ann@mail.org asks")]
+    exchange(ours, opening, "tell bob@mail.org")
+    later = [
+        *opening,
+        said("assistant", "tell bob@mail.org"),
+        said("user", "and cy@mail.org? the password is Tr0ub4dor&3x"),
+    ]
+
+    second = exchange(ours, later, "Tr0ub4dor&3x of bob@mail.org, dan@mail.org")
+    third = exchange(ours, opening, "dan@mail.org")
+
+    assert second.answer.content == "<PASSWORD_1> of <EMAIL_2>, <EMAIL_4>"
+    assert third.answer.content == "<EMAIL_4>"
+
+
 def test_a_password_is_known_in_the_reply_without_its_label(spool: Spool) -> None:
     kept = exchange(
         recorder(spool), [said("user", f'password = "{PASSWORD}"')], f"try psql -W, then {PASSWORD}"

@@ -165,6 +165,25 @@ def test_a_conversation_keeps_its_placeholders_from_turn_to_turn() -> None:
     assert (first, other, again) == ("<EMAIL_1>", "<EMAIL_1>", "<EMAIL_2>, <EMAIL_1>")
 
 
+def test_numberings_merge_where_they_say_the_same_of_what_both_know() -> None:
+    ours, later = Numbering(), Numbering()
+    redacted("ann@mail.org, bob@mail.org", USUAL, ours)
+    redacted("ann@mail.org, bob@mail.org, cy@mail.org", USUAL, later)
+
+    assert ours.merge(later)
+    assert redacted("cy@mail.org dan@mail.org", USUAL, ours) == "<EMAIL_3> <EMAIL_4>"
+
+
+@pytest.mark.parametrize("text", ["bob@mail.org", "ann@mail.org, cy@mail.org, bob@mail.org"])
+def test_numberings_that_differ_learn_nothing_of_one_another(text: str) -> None:
+    ours, other = Numbering(), Numbering()
+    redacted("ann@mail.org, bob@mail.org", USUAL, ours)
+    redacted(text, USUAL, other)
+
+    assert not ours.merge(other)
+    assert redacted("dan@mail.org, bob@mail.org", USUAL, ours) == "<EMAIL_3>, <EMAIL_2>"
+
+
 def test_conversations_that_were_not_spoken_of_for_long_are_forgotten() -> None:
     numberings = Numberings(limit=2)
     first = numberings.of("a")

@@ -39,6 +39,23 @@ class Numbering:
                 self._names[key] = f"<{kind}_{self._counts[kind]}>"
             return self._names[key]
 
+    def merge(self, other: Numbering) -> bool:
+        """Know all that `other` knows, if this one would have said the same; else learn nothing. Whether it did."""
+        new: dict[bytes, str] = {}
+        with self._lock:
+            counts = dict(self._counts)
+            for key, name in other._names.items():
+                known = self._names.get(key)
+                if known is None:
+                    kind = name[1:-1].rpartition("_")[0]
+                    counts[kind] = counts.get(kind, 0) + 1
+                    known = new[key] = f"<{kind}_{counts[kind]}>"
+                if known != name:
+                    return False
+            self._names.update(new)
+            self._counts = counts
+        return True
+
     @property
     def kinds(self) -> dict[str, int]:
         """How many values of each kind there were."""
