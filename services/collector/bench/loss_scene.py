@@ -71,9 +71,17 @@ class Collector:
         return self.home / "collector" / "spool"
 
     def start(self) -> None:
+        self.launch()
+        self.wait()
+
+    def launch(self) -> None:
         with self.log.open("ab") as log:
             command = [sys.executable, "-m", "forge_collector"]
             self.process = subprocess.Popen(command, env=self._env, stdout=log, stderr=log)
+
+    def wait(self) -> None:
+        """Until its API answers."""
+        assert self.process is not None
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline:
             if self.process.poll() is not None:

@@ -43,8 +43,10 @@ def _redaction() -> None:
 def _serve(settings: Settings) -> None:
     from forge_collector.allocator import return_large_blocks
     from forge_collector.app import create_server
+    from forge_collector.redaction import matching
 
     return_large_blocks()
+    matching.keep_in(settings.expression_cache)
     server = create_server(settings)
     try:
         server.run(settings.host, settings.port)
@@ -56,8 +58,10 @@ def _serve(settings: Settings) -> None:
 
 
 def _worker(settings: Settings) -> None:
+    from forge_collector.redaction import matching
     from forge_collector.worker import run
 
+    matching.keep_in(settings.expression_cache)
     run(settings)
 
 

@@ -75,5 +75,9 @@ class Settings(CommonSettings):
         return self.folder / "cache" / "artifacts"
 
     @property
+    def expression_cache(self) -> Path:
+        return self.folder / "cache" / "expressions"
+
+    @property
     def needs_key(self) -> bool:
         return self.require_key or self.host not in LOOPBACK

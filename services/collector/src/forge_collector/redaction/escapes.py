@@ -23,7 +23,7 @@ _PLAIN = {
 }
 # An escaped quote, a letter's code, a break with more behind it, an at sign in a URL: something wrote text into text.
 _SIGN = rb"\\(?:\"|u[0-9a-fA-F]{4}|n[^\s\"'`)\\])|%(?:40|3[AD]|2[0BF])|&(?:quot|#64|amp);"
-_SIGNS = Expressions({0: _SIGN})
+SIGNS = Expressions("signs-of-escapes", {0: _SIGN})
 # Between two lines, as between the strings of a value.
 _BETWEEN = b"\n\x00\n"
 
@@ -74,7 +74,7 @@ def unescaped(text: bytes) -> Unescaped | None:
     if b"\\" not in text and b"%" not in text and b"&" not in text:
         return None
     found: dict[int, list[int]] = {}
-    _SIGNS.find(text, found)
+    SIGNS.find(text, found)
     return Unescaped(text, found[0]) if found else None
 
 

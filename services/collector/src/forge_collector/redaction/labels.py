@@ -69,7 +69,7 @@ _PASSWORD_NAMES, _KEY_NAMES = 0, 1
 # Small letters right behind a label make another word of it: `secretary`, `tokenizer`, `passenger`.
 _INFLECTED = re.compile(rb"(?:s|es|n|en|et|t)?(?![a-z])")
 _HEAD = 40
-_NAMES = Expressions({_PASSWORD_NAMES: _PASSWORD, _KEY_NAMES: _KEY})
+NAMES = Expressions("names-of-secrets", {_PASSWORD_NAMES: _PASSWORD, _KEY_NAMES: _KEY})
 _OTHERS = re.compile(
     rb"(?i)(?:(?<![a-z])|(?<=[_.-]))(?:publi[cs]\w*|cache|primary|foreign|partition|sort|row|index|idempoten\w*|object|registry|integrity|site|next|page|continuation|cursor|sync|hot|map|dict|group"
     rb"|order|lookup|translation|i18n|query|event|pub|s3|unique|pad|eos|bos|unk|sep|cls|mask|special|prompt|completion|total|input|output|max|min|num|re|un|non)[ _.-]?$"
@@ -93,7 +93,7 @@ _NAME_BEFORE = re.compile(
 def ends(text: bytes, start: int, end: int, *, is_password: bool) -> list[int]:
     """Where names of secrets end in `text[start:end]`, in order."""
     found: dict[int, list[int]] = {}
-    _NAMES.find(text[start:end], found)
+    NAMES.find(text[start:end], found)
     of_names = (
         end_of_name(text, start + at) for at in found.get(_PASSWORD_NAMES if is_password else _KEY_NAMES, ())
     )

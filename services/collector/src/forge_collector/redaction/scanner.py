@@ -5,7 +5,7 @@ something may be; only there the rules' own patterns look. Nothing found is logg
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -21,8 +21,9 @@ from forge_collector.redaction import (
     provider_keys,
 )
 from forge_collector.redaction.columns import Columns
-from forge_collector.redaction.escapes import unescaped
+from forge_collector.redaction.escapes import SIGNS, unescaped
 from forge_collector.redaction.labelled import Labelled
+from forge_collector.redaction.labels import NAMES
 from forge_collector.redaction.matching import Expressions
 from forge_collector.redaction.numbers import Numbered
 from forge_collector.redaction.rule import Rule
@@ -53,18 +54,21 @@ class Span(NamedTuple):
 
 
 class Scanner:
-    """Rules, compiled together, which takes a second. One for all threads.
+    """Rules, looked for together. One for all threads.
 
     The triggers for names and addresses are many and common, and most domains do not want them: they have a pass of their own.
     """
 
     def __init__(self, rules: tuple[Finder, ...]) -> None:
         self._rules = rules
-        of_people = [i for i, rule in enumerate(rules) if rule.group is RedactionClass.PERSON]
-        others = [i for i, rule in enumerate(rules) if rule.group is not RedactionClass.PERSON]
-        self._people, self._others = (
-            Expressions({i: rules[i].trigger for i in ids}) if ids else None for ids in (of_people, others)
-        )
+        self._people = _triggers("people", rules, lambda group: group is RedactionClass.PERSON)
+        self._others = _triggers("secrets", rules, lambda group: group is not RedactionClass.PERSON)
+
+    def made(self) -> Scanner:
+        """Itself, when it has nothing more to compile."""
+        for expressions in (self._people, self._others, SIGNS, NAMES):
+            expressions.made()
+        return self
 
     def spans(self, text: bytes, classes: frozenset[RedactionClass]) -> list[Span]:
         """What must go of `classes`, in order, without overlaps. Of what overlaps the whole goes, named by the earliest rule."""
@@ -79,9 +83,9 @@ class Scanner:
 
     def _found(self, text: bytes, classes: frozenset[RedactionClass]) -> list[Span]:
         ends: dict[int, list[int]] = {}
-        for triggers in (self._others, self._people if RedactionClass.PERSON in classes else None):
-            if triggers is not None:
-                triggers.find(text, ends)
+        self._others.find(text, ends)
+        if RedactionClass.PERSON in classes:
+            self._people.find(text, ends)
         found: list[Span] = []
         for index in sorted(ends):
             rule = self._rules[index]
@@ -91,6 +95,12 @@ class Scanner:
                     for start, end in _spans(rule, text, sorted(ends[index]), found)
                 ]
         return found
+
+
+def _triggers(
+    name: str, rules: tuple[Finder, ...], is_wanted: Callable[[RedactionClass], bool]
+) -> Expressions:
+    return Expressions(name, {i: rule.trigger for i, rule in enumerate(rules) if is_wanted(rule.group)})
 
 
 def _spans(rule: Finder, text: bytes, ends: list[int], found: list[Span]) -> Iterator[tuple[int, int]]:
@@ -140,4 +150,4 @@ def scanner() -> Scanner:
 
 @lru_cache(maxsize=1)
 def _made() -> Scanner:
-    return Scanner(RULES)
+    return Scanner(RULES).made()
