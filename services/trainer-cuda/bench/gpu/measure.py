@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +30,9 @@ def main() -> None:
 
 
 def measure(task: dict[str, Any], rules: TrainingRules) -> dict[str, Any]:
+    from forge_trainer_cuda.descent import peak_memory_bytes
     from forge_trainer_cuda.jobs import TrainJob
-    from forge_trainer_cuda.memory import limit_memory
+    from forge_trainer_cuda.memory import Room, limit_memory
     from forge_trainer_cuda.train import Learner
 
     job = TrainJob.model_validate(task["job"] | {"rules": rules})
@@ -40,21 +42,24 @@ def measure(task: dict[str, Any], rules: TrainingRules) -> dict[str, Any]:
         for tokens, mask in zip(task["tokens"], task["masks"], strict=True)
     ]
     learner = Learner(job, rows)
+    room = Room(learner.tokens_at_once, lambda message: print(message, file=sys.stderr))  # noqa: T201
     weights = [parameter for parameter in learner.model.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(weights, lr=rules.learning_rate, betas=BETAS, fused=True)
-    ends, losses, tokens = [], [], []
+    # The first pass is watched, and forgets what loading took.
+    peak = peak_memory_bytes(job.device)
+    ends, losses, seen = [], [], []
     for _, batch in BatchPlan(learner.lengths, rules).batches(0):
-        losses.append(learner.gradients(batch, learner.tokens_at_once))
+        longest = max(learner.lengths[row] for row in batch)
+        losses.append(room.fit(longest, partial(learner.gradients, batch), learner.forget))
         torch.nn.utils.clip_grad_norm_(weights, MAX_GRADIENT)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         if job.device == "cuda":
             torch.cuda.synchronize()
         ends.append(time.perf_counter())
-        tokens.append(sum(learner.lengths[row] for row in batch))
-    peak = torch.cuda.max_memory_allocated() if job.device == "cuda" else 0
-    return {"wall": ends, "tokens": tokens, "peak": peak, "losses": losses,
-            "at_once": learner.tokens_at_once, "kept": learner.blocks_that_keep}  # fmt: skip
+        seen.append((seen[-1] if seen else 0) + sum(learner.lengths[row] for row in batch))
+    return {"wall": ends, "seen": seen, "peak": max(peak, peak_memory_bytes(job.device)), "losses": losses,
+            "at_once": room.max_tokens, "kept": learner.blocks_that_keep}  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F  # noqa: N812  its customary name
 from peft import PeftModel
-from transformers import AttentionInterface, AttentionMaskInterface
+from transformers import AttentionInterface
 
 from forge_common.weights.rows import TokenRow
 
@@ -142,6 +142,7 @@ def _padded(tensor: torch.Tensor, is_there: torch.Tensor) -> torch.Tensor:
 
 
 def register() -> None:
-    """Make `attn_implementation="forge_packed"` known; it needs no mask."""
+    """Make `attn_implementation="forge_packed"` known; to have no mask it must not be registered among masks: transformers
+    would look at the positions for one, and wait for the card at every pass.
+    """
     AttentionInterface.register(ATTENTION, attend)
-    AttentionMaskInterface.register(ATTENTION, lambda *_, **__: None)
