@@ -13,7 +13,7 @@ from forge_common.contracts.base import Bundle, Sha256
 from forge_common.contracts.stages import BaseModelRef
 from forge_common.errors import CallerError, DependencyDown, ForgeError
 from forge_common.logging import get_logger
-from forge_common.weights.hub_files import prefetch
+from forge_common.weights.hub_files import prefetch, while_wanted
 from forge_common.weights.tokenizer import read_json
 
 log = get_logger()
@@ -110,9 +110,12 @@ def _from_hub(ref: BaseModelRef, check: Callable[[], None]) -> Path:
         RevisionNotFoundError,
     )
 
-    try:
+    def fetch(check: Callable[[], None]) -> Path:
         _make_ready(ref, check)
         return _download(ref)
+
+    try:
+        return while_wanted(fetch, check)
     except GatedRepoError as error:
         raise BaseModelUnavailable(
             f"{ref.name} is handed out only after its licence is accepted",

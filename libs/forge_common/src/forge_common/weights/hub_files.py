@@ -5,16 +5,23 @@ The client itself starts anew after a kill: it keeps no partial file that anothe
 
 from __future__ import annotations
 
+import queue
 import re
+import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO, Protocol, cast
+from typing import BinaryIO, Protocol, TypeVar, cast
 
 from forge_common.artifacts import sha256_of
 from forge_common.logging import get_logger
 
 log = get_logger()
 
+T = TypeVar("T")
+
+# How often somebody who waits for the hub is asked whether it is still wanted.
+LOOK_S = 0.2
 # Smaller ones are fetched again in seconds.
 LARGE_BYTES = 16 << 20
 
@@ -33,6 +40,41 @@ def prefetch(name: str, plan: Iterable[Planned], cache: Path, check: Callable[[]
     for file in plan:
         if file.will_download and (file.file_size or 0) >= LARGE_BYTES:
             _fetch(name, file, cache, check)
+
+
+class NotWanted(Exception):
+    """Ends a download that was left behind."""
+
+
+def while_wanted(work: Callable[[Callable[[], None]], T], check: Callable[[], None]) -> T:
+    """`work`, and what it raises; or what `check` raises, at once: the client waits ten seconds for a hub that says nothing,
+    several times, and cannot be told to stop. `work` is then left behind, and ends at the next check that it is given.
+    """
+    done: queue.Queue[tuple[T | None, BaseException | None]] = queue.Queue()
+    is_over = threading.Event()
+
+    def check_inside() -> None:
+        if is_over.is_set():
+            raise NotWanted
+
+    def run() -> None:
+        try:
+            done.put((work(check_inside), None))
+        except BaseException as error:  # noqa: BLE001  raised again where it is waited for
+            done.put((None, error))
+
+    threading.Thread(target=run, daemon=True, name="hub-download").start()
+    try:
+        while True:
+            check()
+            with suppress(queue.Empty):
+                found, error = done.get(timeout=LOOK_S)
+                break
+    finally:
+        is_over.set()
+    if error is not None:
+        raise error
+    return cast("T", found)
 
 
 def _fetch(name: str, file: Planned, cache: Path, check: Callable[[], None]) -> None:

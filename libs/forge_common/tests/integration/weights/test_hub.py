@@ -19,7 +19,7 @@ from forge_common.testing.tiny_model import write_tiny_model
 pytestmark = pytest.mark.integration
 
 COMMIT = "c" * 40
-SIZE = 48 << 20
+SIZE, PIECE = 48 << 20, 1 << 16
 PROGRAM = """
 import sys
 from pathlib import Path
@@ -32,6 +32,32 @@ try:
     print(resolve_base(BaseModelRef(name=name), ArtifactClient("http://127.0.0.1:9", None, home), home))
 except ForgeError as error:
     print(error.code, error)
+"""
+
+
+# Cancels itself when so many bytes are there.
+CANCELLED = """
+import sys, threading, time
+from pathlib import Path
+from forge_common.artifacts import ArtifactClient
+from forge_common.contracts.stages import BaseModelRef
+from forge_common.errors import Cancelled
+from forge_common.queue.stage import Beat
+from forge_common.weights.base_model import resolve_base
+home, enough, beat = Path(sys.argv[1]), int(sys.argv[2]), Beat()
+artifacts = ArtifactClient("http://127.0.0.1:9", None, home).checking(beat.check)
+def cancel():
+    while sum(path.stat().st_size for path in home.rglob("*.forge-partial")) < enough:
+        time.sleep(0.02)
+    time.sleep(1)
+    global asked_at
+    asked_at = time.monotonic()
+    beat.cancel()
+threading.Thread(target=cancel, daemon=True).start()
+try:
+    resolve_base(BaseModelRef(name="org/big"), artifacts, home)
+except Cancelled:
+    print("cancelled after", time.monotonic() - asked_at)
 """
 
 
@@ -84,9 +110,9 @@ def hub(tmp_path):
     server.server_close()
 
 
-@pytest.fixture
-def slow_hub():  # noqa: C901  a small server in one place
-    """A hub whose one large file comes to a stop in the middle, the first time; it takes ranges, and notes which."""
+@pytest.fixture(params=["stops", "trickles"])
+def slow_hub(request):  # noqa: C901  a small server in one place
+    """A hub whose one large file stops or trickles from its middle on, the first time; it takes ranges, and notes which."""
     data = b"".join(hashlib.sha256(str(n).encode()).digest() for n in range(SIZE // 32))
     ranges, names = [], {"config.json": b"{}", "model.safetensors": data}
 
@@ -127,7 +153,9 @@ def slow_hub():  # noqa: C901  a small server in one place
             if stall:
                 self.wfile.write(body[: SIZE // 2])
                 self.wfile.flush()
-                time.sleep(60)
+                for start in range(SIZE // 2, SIZE, PIECE):
+                    time.sleep(60 if request.param == "stops" else 0.5)
+                    self.wfile.write(body[start : start + PIECE])
                 return
             self.wfile.write(body)
 
@@ -160,6 +188,24 @@ def test_a_base_whose_download_was_killed_in_the_middle_goes_on(slow_hub, tmp_pa
 
     folder = tmp_path.joinpath(resolve("org/big", url, home))
 
+    assert (folder / "model.safetensors").read_bytes() == data
+    assert ranges == [0, kept]
+
+
+def test_a_download_from_the_hub_is_cancelled_within_seconds_and_goes_on_later(slow_hub, tmp_path):
+    url, ranges, data = slow_hub
+    home = tmp_path / "home"
+    environment = os.environ | {"HF_ENDPOINT": url, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1"}
+    command = [sys.executable, "-c", CANCELLED, str(home), str(SIZE // 4)]
+    reply = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    kept = sum(path.stat().st_size for path in home.rglob("*.forge-partial"))
+
+    folder = tmp_path.joinpath(resolve("org/big", url, home))
+
+    said, _, seconds = reply.stdout.strip().splitlines()[-1].rpartition(" ")
+    assert said == "cancelled after"
+    assert float(seconds) < 2.0
+    assert SIZE // 4 <= kept < SIZE
     assert (folder / "model.safetensors").read_bytes() == data
     assert ranges == [0, kept]
 
