@@ -12,6 +12,8 @@ from peft import PeftModel
 from forge_common.contracts.domain import TrainingRules
 from forge_common.weights.adapter import trained_layers, write_adapter_folder
 from forge_common.weights.batches import BatchPlan, learning_rate
+from forge_common.weights.jobs import OF_NO_MATTER
+from forge_common.weights.room import LAST, learning
 from forge_common.weights.training import (
     BETAS,
     MAX_GRADIENT,
@@ -23,6 +25,7 @@ from forge_common.weights.training import (
 )
 from forge_trainer_cuda import resume
 from forge_trainer_cuda.jobs import TrainJob
+from forge_trainer_cuda.memory import Room
 from forge_trainer_cuda.model import trained
 
 
@@ -34,6 +37,7 @@ def descend(
     *,
     gradients: Callable[[Sequence[int]], float],
     judge: Callable[[], float | None],
+    room: Room,
     folder: Path,
     report: Reports,
     message: str = "training",
@@ -41,7 +45,7 @@ def descend(
     """Train `model` to its last step, from where a killed training of the same job stopped.
 
     `gradients` adds those of a batch of examples, given by their numbers, and returns its mean loss; `judge` says how good
-    the weights are (less is better). `folder` gets a `checkpoint`, whole or not at all, with the best adapter in it.
+    the weights are (less is better); both in `room`. `folder` gets a `checkpoint`, whole or not at all, with the best adapter in it.
     Raises TrainingDiverged, and what the two raise.
     """
     plan = BatchPlan(lengths, rules)
@@ -49,7 +53,7 @@ def descend(
     optimizer = torch.optim.AdamW(
         trainable, lr=rules.learning_rate, betas=BETAS, weight_decay=rules.weight_decay, fused=True
     )
-    fingerprint = job.fingerprint(*resume.OF_NO_MATTER)
+    fingerprint = job.fingerprint(*OF_NO_MATTER)
     checkpoint = folder / "checkpoint"
     standing = resume.load(checkpoint, fingerprint)
     if standing is not None:
@@ -61,6 +65,7 @@ def descend(
             break
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(step, rules, plan.steps)
+        room.at(learning(step))
         loss = gradients(batch)
         norm = torch.nn.utils.clip_grad_norm_(trainable, MAX_GRADIENT)
         check_finite(loss, float(norm), step)
@@ -70,8 +75,10 @@ def descend(
         done, tokens = step + 1, sum(lengths[index] for index in batch)
         progress = course.count(done, loss, tokens, peak_memory_bytes(job.device))
         report.progress(progress.model_copy(update={"message": message}))
+        room.at(learning(step) + 1)
         if course.judge(done, judge):
             resume.save(checkpoint, course.standing, model, optimizer, partial(_write, model, job))
+    room.at(LAST)
     return course.standing
 
 

@@ -19,12 +19,13 @@ from forge_common.errors import ForgeError
 from forge_common.weights.batches import packs
 from forge_common.weights.jobs import TrainOutcome
 from forge_common.weights.preferences import Pair, concluded, counted, divided, read_pairs, rules_for
+from forge_common.weights.room import BEFORE, FIRST
 from forge_common.weights.rows import TokenRow
 from forge_common.weights.training import Reports
 from forge_trainer_cuda.descent import best_adapter, descend
 from forge_trainer_cuda.jobs import TrainJob
 from forge_trainer_cuda.logits import log_probabilities
-from forge_trainer_cuda.memory import Room, load, longest_pair, tokens_at_once
+from forge_trainer_cuda.memory import Room, load, longest_pair, make_room, tokens_at_once
 from forge_trainer_cuda.model import go_on_from, load_trainable
 from forge_trainer_cuda.packed import hidden_states
 from forge_trainer_cuda.recompute import Recompute
@@ -45,12 +46,15 @@ def prefer(job: TrainJob, sft: TrainOutcome, report: Reports) -> TrainOutcome:
     rules = rules_for(job.rules, dpo, sft.seconds)
     model = load(lambda: load_trainable(Path(job.base), rules, job.device), job.base_name)
     go_on_from(model, Path(sft.adapter), rules)
-    room = Room(tokens_at_once(job), lambda message: report.progress(Progress(message=message)))
+    folder = Path(job.workdir) / "dpo"
+    room = make_room(tokens_at_once(job), job, folder, report)
     policy = Policy(model, room, dpo.beta, job.device)
 
-    known, known_held_out = policy.margins(learned), policy.margins(held_out)
+    room.at(FIRST)
+    known = policy.margins(learned)
+    room.at(BEFORE)
+    known_held_out = policy.margins(held_out)
     lengths = [_tokens(pair) for pair in learned]
-    folder = Path(job.workdir) / "dpo"
     standing = descend(
         model,
         job,
@@ -58,6 +62,7 @@ def prefer(job: TrainJob, sft: TrainOutcome, report: Reports) -> TrainOutcome:
         lengths,
         gradients=lambda batch: policy.backward([learned[i] for i in batch], known[batch]),
         judge=lambda: policy.loss(policy.margins(held_out), known_held_out),
+        room=room,
         folder=folder,
         report=report,
         message="preferences",

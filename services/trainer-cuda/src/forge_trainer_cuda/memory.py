@@ -11,9 +11,13 @@ from typing import TypeVar
 
 import torch
 
+from forge_common.contracts.stages import Progress
 from forge_common.weights import room
 from forge_common.weights.checkpoint import model_config
+from forge_common.weights.halvings import Halvings
+from forge_common.weights.jobs import OF_NO_MATTER
 from forge_common.weights.room import OutOfMemory
+from forge_common.weights.training import Reports
 from forge_trainer_cuda.footprint import Method, Shape, choose, gathered, is_divided, tokens_that_fit
 from forge_trainer_cuda.jobs import TrainJob
 
@@ -41,6 +45,12 @@ class Room(room.Room):
 
     def release(self) -> None:
         release()
+
+
+def make_room(max_tokens: int, job: TrainJob, folder: Path, report: Reports) -> Room:
+    """With what was halved before a kill; `folder` has the stage's checkpoints."""
+    halvings = Halvings(folder, job.fingerprint(*OF_NO_MATTER))
+    return Room(max_tokens, lambda message: report.progress(Progress(message=message)), halvings)
 
 
 def load(work: Callable[[], T], name: str) -> T:

@@ -17,9 +17,6 @@ from forge_trainer_cuda.model import restore
 BEST = "best"
 """The folder in a checkpoint that holds the adapter of the best evaluation, in PEFT's layout."""
 
-# What a checkpoint is gone on with whatever it was: gradients are sums over rows, however these are cut and where they lie.
-OF_NO_MATTER = ("max_tokens_at_once", "sharded")
-
 
 def save(
     folder: Path,

@@ -12,7 +12,6 @@ from pathlib import Path
 import torch
 from peft import PeftModel
 
-from forge_common.contracts.stages import Progress
 from forge_common.weights import training
 from forge_common.weights.batches import packs
 from forge_common.weights.jobs import TrainOutcome
@@ -29,6 +28,7 @@ from forge_trainer_cuda.memory import (
     is_out_of_memory,
     limit_memory,
     load,
+    make_room,
     must_divide,
     release,
     tokens_at_once,
@@ -63,7 +63,7 @@ def fine_tune(job: TrainJob, report: Reports) -> TrainOutcome:
         learner = Learner(job, encoded.rows, valid)
         if job.parent is not None:
             go_on_from(learner.model, Path(job.parent), job.rules)
-        room = Room(learner.tokens_at_once, lambda message: report.progress(Progress(message=message)))
+        room = make_room(learner.tokens_at_once, job, Path(job.workdir), report)
         standing = descend(
             learner.model,
             job,
@@ -73,6 +73,7 @@ def fine_tune(job: TrainJob, report: Reports) -> TrainOutcome:
                 max(learner.lengths[row] for row in batch), partial(learner.gradients, batch), learner.forget
             ),
             judge=partial(learner.judged_in, room),
+            room=room,
             folder=Path(job.workdir),
             report=report,
         )

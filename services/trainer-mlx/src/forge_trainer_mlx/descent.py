@@ -16,6 +16,8 @@ from mlx.utils import tree_map
 
 from forge_common.contracts.domain import TrainingRules
 from forge_common.weights.batches import BatchPlan, learning_rate
+from forge_common.weights.jobs import OF_NO_MATTER
+from forge_common.weights.room import LAST, learning
 from forge_common.weights.training import (
     BETAS,
     MAX_GRADIENT,
@@ -64,7 +66,7 @@ def descend(
     # torch always corrects the first steps' bias; mlx must be told.
     optimizer = AdamW(0.0, list(BETAS), weight_decay=rules.weight_decay, bias_correction=True)
     optimizer.init(model.trainable_parameters())
-    path, fingerprint = folder / "checkpoint.safetensors", job.fingerprint(*resume.OF_NO_MATTER)
+    path, fingerprint = folder / "checkpoint.safetensors", job.fingerprint(*OF_NO_MATTER)
     checkpoint = resume.load(path, fingerprint)
     best = checkpoint.best if checkpoint else trained_weights(model)
     if checkpoint:
@@ -75,6 +77,7 @@ def descend(
     for step, batch in plan.batches(course.standing.step):
         if course.standing.is_over:
             break
+        room.at(learning(step))
         loss, found = gradients(batch)
         clipped, norm = clip_grad_norm(found, MAX_GRADIENT)
         check_finite(loss, number(norm), step)
@@ -85,10 +88,12 @@ def descend(
         done, tokens = step + 1, sum(lengths[index] for index in batch)
         progress = course.count(done, loss, tokens, peak_memory_bytes(room))
         report.progress(progress.model_copy(update={"message": message}))
+        room.at(learning(step) + 1)
         if course.judge(done, judge):
             newest = trained_weights(model)
             best = newest if course.standing.best_step == done else best
             resume.save(path, resume.Checkpoint(course.standing, newest, best, optimizer.state))
+    room.at(LAST)
     write_adapter(folder / "best", best, job, layers=len(model.layers))
     return course.standing
 

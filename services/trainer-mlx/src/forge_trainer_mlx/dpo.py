@@ -28,6 +28,7 @@ from forge_common.weights.preferences import (
     read_pairs,
     rules_for,
 )
+from forge_common.weights.room import BEFORE, FIRST
 from forge_common.weights.rows import TokenRow
 from forge_common.weights.training import Reports
 from forge_trainer_mlx.descent import Step, descend, number, summed
@@ -54,15 +55,18 @@ def prefer(job: TrainJob, sft: TrainOutcome, report: Reports) -> TrainOutcome:
     model = load_trainable(Path(job.base), rules)
     go_on_from(model, Path(sft.adapter), rules)
     save_memory(model)
-    room = make_room(job, report)
+    folder = Path(job.workdir) / "dpo"
+    room = make_room(job, folder, report)
     policy = Policy(model, room, dpo.beta)
     longest = max(pairs, key=_tokens)
     room.measure(
         _tokens(longest), lambda: mx.eval(policy.share([longest], np.zeros(1, np.float32), 1).gradients)
     )
 
-    known, known_held_out = policy.margins(learned), policy.margins(held_out)
-    folder = Path(job.workdir) / "dpo"
+    room.at(FIRST + 1)
+    known = policy.margins(learned)
+    room.at(BEFORE)
+    known_held_out = policy.margins(held_out)
     standing = descend(
         model,
         job,

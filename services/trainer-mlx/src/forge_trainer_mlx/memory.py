@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable
+from pathlib import Path
 from typing import TypeVar
 
 import mlx.core as mx
 
 from forge_common.contracts.stages import Progress
 from forge_common.weights import room
+from forge_common.weights.halvings import Halvings
+from forge_common.weights.jobs import OF_NO_MATTER
+from forge_common.weights.room import FIRST
 from forge_common.weights.training import Reports
 from forge_trainer_mlx.jobs import TrainJob
 
@@ -39,8 +43,10 @@ def budget_bytes(max_memory_gb: float | None) -> int:
 class Room(room.Room):
     """`weights.room`, with a budget: what is worked on costs mlx no more than so many bytes at its peak."""
 
-    def __init__(self, max_tokens: int, say: Callable[[str], None], budget: int) -> None:
-        super().__init__(max_tokens, say)
+    def __init__(
+        self, max_tokens: int, say: Callable[[str], None], budget: int, halvings: Halvings | None = None
+    ) -> None:
+        super().__init__(max_tokens, say, halvings)
         self.budget = budget
         self._peak = 0
 
@@ -73,6 +79,8 @@ class Room(room.Room):
         done = super().fit(longest, work, undo)
         if int(mx.get_peak_memory()) > self.budget and self.max_tokens > longest:
             self._forget_peak()
+            # This was done with as many as before: fewer are only for what follows.
+            self.moment += 1
             self.halve(longest)
         return done
 
@@ -88,11 +96,16 @@ class Room(room.Room):
         mx.reset_peak_memory()
 
 
-def make_room(job: TrainJob, report: Reports) -> Room:
+def make_room(job: TrainJob, folder: Path, report: Reports) -> Room:
+    """With what was halved before a kill; `folder` has the stage's checkpoints."""
+
     def say(message: str) -> None:
         report.progress(Progress(message=message))
 
-    return Room(job.max_tokens_at_once, say, budget_bytes(job.rules.max_memory_gb))
+    halvings = Halvings(folder, job.fingerprint(*OF_NO_MATTER))
+    room = Room(job.max_tokens_at_once, say, budget_bytes(job.rules.max_memory_gb), halvings)
+    room.at(FIRST)
+    return room
 
 
 def release() -> None:

@@ -14,8 +14,6 @@ from mlx.utils import tree_flatten, tree_unflatten
 from forge_common.weights.training import Standing
 
 Weights = dict[str, mx.array]
-# Facts of a job that may change between a kill and going on: how much memory there is.
-OF_NO_MATTER = ("memory_share", "max_tokens_at_once")
 
 
 @dataclass(frozen=True, slots=True)

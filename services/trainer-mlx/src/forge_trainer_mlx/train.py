@@ -30,7 +30,7 @@ def fine_tune(job: TrainJob, report: Reports) -> TrainOutcome:
     encoded, valid = read_rows(job, report)
     rows = encoded.rows
     lengths = [len(row.tokens) for row in rows]
-    room = make_room(job, report)
+    room = make_room(job, Path(job.workdir), report)
 
     model = load(lambda: load_trainable(Path(job.base), job.rules), job.base_name, room.budget)
     if job.parent is not None:

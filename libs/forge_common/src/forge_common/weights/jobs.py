@@ -14,6 +14,10 @@ from forge_common.contracts.domain import TrainingRules
 from forge_common.contracts.exchange import Message
 from forge_common.contracts.stages import CurvePoint, Preferred
 
+# Facts of a job that may change between a kill and going on, those of some trainers among them: how much memory there is,
+# and where the base lies. Gradients are sums over rows, however these are cut.
+OF_NO_MATTER = ("max_tokens_at_once", "memory_share", "sharded")
+
 
 class TrainJob(Contract):
     """Train a LoRA on `train`, judge it on `valid`; both are JSON Lines of dataset rows. `workdir` survives a kill.

@@ -7,9 +7,12 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from forge_common.errors import ForgeError
+from forge_common.weights.halvings import Halvings
 
 T = TypeVar("T")
 
+# Moments of a training: before its steps there are some, each step has two, to learn and to judge.
+FIRST, BEFORE, LAST = -3, -1, 2**62
 # Shorter conversations teach too little to be worth a training.
 SHORTEST_ROW = 128
 
@@ -26,14 +29,26 @@ class RowsTooLong(ForgeError):
         self.longest = longest
 
 
+def learning(step: int) -> int:
+    """The moment at which step `step` learns; `step` counts from 0. At the next one it is judged."""
+    return 2 * step
+
+
 class Room(ABC):
     """How many tokens go through the model at once: halved each time memory runs out, never raised again.
 
-    Gradients are sums over rows, so a batch in smaller pieces is the same step.
+    Gradients are sums over rows, so a batch in smaller pieces is the same step. `halvings` are those of before a kill.
     """
 
-    def __init__(self, max_tokens: int, say: Callable[[str], None]) -> None:
-        self.max_tokens, self._say = max_tokens, say
+    def __init__(self, max_tokens: int, say: Callable[[str], None], halvings: Halvings | None = None) -> None:
+        self.max_tokens, self._say, self._halvings = max_tokens, say, halvings
+        self.moment = FIRST
+
+    def at(self, moment: int) -> None:
+        """What is worked on from here: moments grow, and are the same ones when a killed training goes on."""
+        self.moment = moment
+        known = self._halvings.until(moment) if self._halvings else None
+        self.max_tokens = min(self.max_tokens, known or self.max_tokens)
 
     def fit(self, longest: int, work: Callable[[int], T], undo: Callable[[], None]) -> T:
         """`work` with as many tokens as fit; `undo` removes what a failed try left. Raises RowsTooLong."""
@@ -53,6 +68,8 @@ class Room(ABC):
         if self.max_tokens <= longest:
             raise RowsTooLong(longest)
         self.max_tokens = max(longest, self.max_tokens // 2)
+        if self._halvings:
+            self._halvings.add(self.moment, self.max_tokens)
         self._say(f"memory ran out: {self.max_tokens} tokens at once from here on")
 
     @abstractmethod

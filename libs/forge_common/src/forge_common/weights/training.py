@@ -17,6 +17,7 @@ from forge_common.contracts.stages import CurvePoint, Progress
 from forge_common.errors import ForgeError
 from forge_common.weights.checkpoint import model_config
 from forge_common.weights.estimate import Kind, would_fit
+from forge_common.weights.halvings import as_it_was, with_rows_of
 from forge_common.weights.jobs import TrainJob, TrainOutcome
 from forge_common.weights.room import OutOfMemory, RowsTooLong, shorter
 from forge_common.weights.rows import EncodedRows, TokenRow, load_preferences, row_limit, training_rows
@@ -67,6 +68,7 @@ def train(job: J, report: Reports, framework: Framework[J]) -> TrainOutcome:
 
 
 def _in_less_and_less_memory(job: J, report: Reports, framework: Framework[J]) -> TrainOutcome:
+    job = as_it_was(job)
     while True:
         try:
             return _both_stages(job, report, framework)
@@ -81,9 +83,7 @@ def _in_less_and_less_memory(job: J, report: Reports, framework: Framework[J]) -
         framework.release()
         limit = shorter(longest, job.rules.max_seq_length)
         report.progress(Progress(message=f"memory ran out: rows of at most {limit} tokens"))
-        rules = job.rules.model_copy(update={"max_seq_length": limit})
-        # Killed, it tries longer rows again before it comes here: the checkpoint of these must outlive that.
-        job = job.model_copy(update={"rules": rules, "workdir": str(Path(job.workdir) / f"rows-{limit}")})
+        job = with_rows_of(job, limit)
 
 
 def _both_stages(job: J, report: Reports, framework: Framework[J]) -> TrainOutcome:

@@ -36,14 +36,14 @@ class TestKilling:
         self, killed_bench: Bench, make_job: JobMaker
     ) -> None:
         make = partial(make_job, epochs=10, evaluate_every=3, patience=99)
-        whole = _run(killed_bench, make(workdir="whole"))
+        whole = run(killed_bench, make(workdir="whole"))
         job = make(workdir="killed")
 
         # The last steps are left alone: the child is through with them before the kill comes.
         for step in sorted(pick().sample(range(1, whole.steps - 8), 4)):
-            _assert_killed(killed_bench, job, Witness(partial(_kill_from, step)))
+            assert_killed(killed_bench, job, Witness(partial(kill_from, step)))
 
-        _assert_same(_run(killed_bench, job), whole)
+        assert_same(run(killed_bench, job), whole)
 
     @pytest.mark.parametrize(
         ("what", "kills"), [("lora", 2), ("dora", 1), ("qlora", 1), ("preferences", 1)], ids=str
@@ -61,31 +61,31 @@ class TestKilling:
                 return make_preferring(workdir=workdir)
             return make_job(workdir=workdir, method=what, epochs=4)
 
-        whole = _run(_dying(killed_bench, job("whole"), at=0), job("whole"))
+        whole = run(_dying(killed_bench, job("whole"), at=0), job("whole"))
         events = Path(f"{job('whole').workdir}.events").stat().st_size
 
         # Where there is something to go on from, and something left to do.
         for at in pick().sample(range(events // 2 + 1, 3 * events // 4 + 1), kills):
             killed = job(f"killed-{at}")
             dying, resumed = Witness(), Witness()
-            _assert_killed(_dying(killed_bench, killed, at=at), killed, dying)
-            _assert_same(_run(killed_bench, killed, resumed), whole)
+            assert_killed(_dying(killed_bench, killed, at=at), killed, dying)
+            assert_same(run(killed_bench, killed, resumed), whole)
             _assert_nothing_saved_was_lost(dying, resumed)
             assert resumed.steps[0] > 1
 
 
-def _run(bench: Bench, job: TrainJob, beat: Beat | None = None) -> TrainOutcome:
+def run(bench: Bench, job: TrainJob, beat: Beat | None = None) -> TrainOutcome:
     return TrainOutcome.model_validate(bench.child.run(job, beat or Beat()))
 
 
-def _assert_killed(bench: Bench, job: TrainJob, beat: Beat) -> None:
+def assert_killed(bench: Bench, job: TrainJob, beat: Beat) -> None:
     with pytest.raises(ChildDied) as caught:
         bench.child.run(job, beat)
     assert caught.value.signal is signal.SIGKILL
     assert caught.value.retryable
 
 
-def _assert_same(outcome: TrainOutcome, whole: TrainOutcome) -> None:
+def assert_same(outcome: TrainOutcome, whole: TrainOutcome) -> None:
     """To the last bit, figures and weights."""
     varying = {"adapter", "seconds", "peak_memory_bytes"}
     assert outcome.model_dump(exclude=varying) == whole.model_dump(exclude=varying)
@@ -103,9 +103,9 @@ def _assert_nothing_saved_was_lost(dying: Witness, resumed: Witness) -> None:
     assert not again or again[0] > saved
 
 
-def _kill_from(step: int, progress: Progress) -> None:
+def kill_from(step: int, progress: Progress, message: str = "training") -> None:
     """Kill the child when it comes to `step`, or goes on behind it."""
-    if progress.step is not None and progress.step >= step:
+    if progress.message == message and progress.step is not None and progress.step >= step:
         for child in psutil.Process().children():
             child.kill()
 
