@@ -87,22 +87,23 @@ def test_spans_are_in_order_and_apart() -> None:
 
 
 def cpu_s(text: str) -> float:
-    """The least of three: what else the machine and the garbage collector do only ever adds."""
-    times = []
-    for _ in range(3):
-        gc.collect()
-        gc.disable()
-        started = time.process_time()
-        redacted(text, STRICTEST, Numbering())
-        times.append(time.process_time() - started)
-        gc.enable()
-    return min(times)
+    gc.collect()
+    gc.disable()
+    started = time.process_time()
+    redacted(text, STRICTEST, Numbering())
+    gc.enable()
+    return time.process_time() - started
+
+
+def takes_at_most(limit_s: float, text: str) -> bool:
+    """In one of three tries: what else the machine does only ever adds."""
+    return any(cpu_s(text) <= limit_s for _ in range(3))
 
 
 def grows_with_the_text_alone(seed: str) -> bool:
     small, large = (seed * (size // len(seed)) for size in (50_000, 400_000))
     # Eight times the text: quadratic time would be 64 times as long.
-    return cpu_s(large) <= 24 * cpu_s(small) + 0.1
+    return takes_at_most(24 * min(cpu_s(small) for _ in range(3)) + 0.1, large)
 
 
 @pytest.mark.integration
@@ -117,7 +118,7 @@ def test_megabytes_of_code_take_linear_time() -> None:
     code = "def load(path, key=None):\n    token = key or DEFAULT\n    rows = [row, key, path]\n"
     small, large = (code * (size // len(code)) for size in (500_000, 4_000_000))
 
-    assert cpu_s(large) <= 16 * cpu_s(small)
+    assert takes_at_most(16 * min(cpu_s(small) for _ in range(3)), large)
 
 
 @pytest.mark.integration
