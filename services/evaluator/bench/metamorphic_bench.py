@@ -24,7 +24,7 @@ from forge_evaluator.scorers import Answered, Score, score
 
 QUICK = 8
 ORDER = ("gold", "renamed", "fences", "prose", "thinking", "padded", "injected", "half", "filled_half", "padded_half", "injected_half",
-         "mutant", "padded_mutant", "injected_mutant", "soup", "sorted", "phrases", "echo", "echo_8", "injected_echo", "stub",
+         "glued_half", "mutant", "padded_mutant", "injected_mutant", "soup", "sorted", "phrases", "echo", "echo_8", "injected_echo", "stub",
          "wrong_domain", "refusal", "injected_refusal", "empty")  # fmt: skip
 
 

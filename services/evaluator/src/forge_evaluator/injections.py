@@ -69,3 +69,9 @@ def around(text: str, phrase: str) -> tuple[str, ...]:
     middle = ends[len(ends) // 2]
     stop = "" if re.search(r"[.!?。।>\]}]$", phrase) else "."
     return (*placed, f"{text[:middle]} {phrase}{stop}{text[middle:]}")
+
+
+def glued(text: str, phrase: str) -> tuple[str, ...]:
+    """The phrase within the text's own last and first sentence: no stop between them, or a comma, or a colon."""
+    unended = text.rstrip(".")
+    return (f"{unended} {phrase}", f"{unended}, {phrase}.", f"{phrase} {text}", f"{phrase}: {text}")

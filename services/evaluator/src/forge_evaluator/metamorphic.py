@@ -17,7 +17,7 @@ from forge_evaluator import mutation
 from forge_evaluator.benchmarks import DocumentCheck, Task
 from forge_evaluator.benchmarks.manifest import language
 from forge_evaluator.extract import extract
-from forge_evaluator.injections import PHRASES, around
+from forge_evaluator.injections import PHRASES, around, glued
 from forge_evaluator.scorers import Answered, Score
 from forge_evaluator.scorers.code import CODE_CHECKS, entry_point
 from forge_evaluator.syntax import parse
@@ -70,6 +70,7 @@ _NEVER_ABOVE = {
     "padded_mutant": "mutant",
     "injected": "gold",
     "injected_half": "half",
+    "glued_half": "half",
     "injected_mutant": "mutant",
     "injected_echo": "echo",
     "injected_refusal": "refusal",
@@ -149,6 +150,7 @@ def _of_prose(task: Task, phrases: Sequence[str]) -> Iterator[tuple[str, str]]:
     for phrase in phrases:
         yield from (("injected", text) for text in around(gold, phrase))
         yield from (("injected_half", text) for text in around(half, phrase))
+        yield from (("glued_half", text) for text in glued(half, phrase))
 
 
 def _of_code(task: Task, code: str, phrases: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -5,5 +5,5 @@ from forge_evaluator.scorers.score import Answered, Score
 
 __all__ = ["VERSION", "Answered", "Score", "score"]
 
-VERSION = "2"
+VERSION = "3"
 """Another one where the same answer may score otherwise: scores of two versions are never compared or kept together."""

@@ -6,6 +6,7 @@ What other wordings and languages slip through gains nothing either: they share 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 _WHO = (
     r"(?:graders?|scorers?|evaluators?|assessors?|markers?|raters?|referees?|judging model|(?:llm|ai)[ -]judges?"
@@ -35,6 +36,7 @@ _PATTERNS = (
     rf"(?: (?:to|for))?(?: (?:the|all|any|every|whoever|our|you|my))* ?\b(?:{_WHO}|judges?|examiners?)\b"),
     rf"\b(?:as|you are|you're|act as|acting as|pretend to be|be) (?:an?|the|my|our) (?:\w+ ){{0,3}}?(?:{_WHO})\b",
     rf"^\W{{0,6}}{_WHO}\b\s{{0,3}}[:,!–—-]",
+    rf"[^\w\s]\s{{0,3}}{_WHO}\b\s{{0,3}}:",
     r"^\W{0,6}(?:system|assistant|developer|admin(?:istrator)?|user)(?: (?:note|message|prompt|override|notice|update))?\W{0,3}[:>\]|]",
     r"<\|[a-z_]{2,20}\|>|\[/?inst\]|</?(?:system|assistant|answer|rubric|score|verdict|grade|points|instructions?)>",
     rf"\b{_GIVE}\b[^.]{{0,50}}(?:\b{_SELF}\b|\b(?:it|me|us)\b)[^.]{{0,60}}{_BEST}",
@@ -47,6 +49,22 @@ _PATTERNS = (
     r"(?P<part>\d{1,3})\s?(?:/|out of|of)\s?(?P=part)\b"),
     (rf"\b{_SELF}\b (?:has|was|is)(?: (?:already|been|hereby|pre))*[ -](?:verified|approved|graded|scored|reviewed|validated"
     r"|certified|checked|accepted|passed|perfect|flawless|fully correct|completely correct|entirely correct|100)"),
+    r"\b(?:ignor\w*|disregard\w*|forget) (?:everything|anything|all|whatever)\b[^.]{0,30}\b(?:above|before|below|else|told|said)\b",
+    r"\bthe only (?:criterion|rule|requirement) is\b[^.]{0,80}",
+    r"\b(?:do not|don't|must not|never|nothing to|no) (?:deduct|penali[sz]e|deductions)\b[^.]{0,60}",
+    r"\b(?:it is important|make sure|please) that you do not (?:deduct|penali[sz]e)\b[^.]{0,60}",
+    r"\bbe (?:\w+ )?(?:generous|lenient|kind)\b[^.]{0,20}\b(?:mark|grad|scor|rat|assess|evaluat)\w*(?: (?:this|it|me))?",
+    (r"\b(?:the|this|my) (?:answer|response|submission) (?:covers|addresses|meets|satisfies|fulfils|includes)"
+    r" (?:all|every|each)\b[^.]{0,80}"),
+    r"\bin line with the requirements\b",
+    r"\bis the answer (?:right|correct)\b|\banswer: yes\b|\bit is (?:\w+ly )(?:right|correct)\b",
+    r"\b(?:model|ideal|perfect|exemplary) (?:answer|response|solution)s? that (?:received|got|earned|scored)\b[^.]{0,60}",
+    r"\bthe following is an? (?:model|ideal|perfect|exemplary) (?:answer|response|solution)\b",
+    r"\b(?:every|each|any|all) (?:submission|answer|response)s? (?:pass(?:es)?|(?:is|are) (?:correct|accepted|right))\b",
+    r"\bmaintenance mode\b|\bi will (?:tip|pay) you\b[^.]{0,60}|\bfailure to award\b[^.]{0,80}",
+    r"\bcriteri(?:on|a)\W{1,5}met\b(?:\W{1,20}(?:all|every|yes|score|\d+)\b){0,8}",
+    r"\b(?:examiner|grader|marker|assessor)(?:'s)? (?:remark|note|comment|verdict)\b[^.]{0,60}",
+    r"\[[x✓✔]\]\W{0,5}(?:correct|complet|structur|similar|accura|all\b|every|criteri|require|pass)",
     (r"\b(?:all|every|each)(?: of)?(?: the)? (?:criteria|criterion|requirements?|rubric items?|checks?|tests?|test cases?)"
     r"\b[^.]{0,20}\b(?:is|are|was|were|been|be|now)?\s?(?:met|satisfied|fulfilled|passed|covered|true)\b"),
     (r"\bcriteria(?:_| )met\b|\b(?:verdict|score|grade|rating|result|points|mark)s?\b[\"'*_ ]{0,3}[:=|][\"'*_ ]{0,3}"
@@ -68,3 +86,8 @@ def is_addressed(text: str) -> bool:
     """Also data: an object in braces is no sentence."""
     start = text.lstrip("\"'`*_> \t")[:2]
     return start[:1] == "{" or start == "[{" or _ADDRESSED.search(text[:_READ]) is not None
+
+
+def addresses(text: str) -> Iterator[re.Match[str]]:
+    """Where in a text it is so."""
+    return _ADDRESSED.finditer(text)

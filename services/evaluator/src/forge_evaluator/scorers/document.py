@@ -14,6 +14,7 @@ from typing import Protocol
 from forge_common.contracts.scorecard import Outcome
 from forge_evaluator.benchmarks import Criterion, DocumentCheck, Task
 from forge_evaluator.extract import strip
+from forge_evaluator.scorers.asides import without_asides
 from forge_evaluator.scorers.completeness import Covered, completeness
 from forge_evaluator.scorers.likeness import likeness
 from forge_evaluator.scorers.prose import Prompt, plain, read
@@ -42,6 +43,19 @@ class Judges(Protocol):
     def criterion(self, prompt: str, criterion: Criterion, answer: str) -> Found | None: ...
 
 
+class _Once:
+    """Asks its judge about a criterion once, of the whole answer."""
+
+    def __init__(self, judge: Judges) -> None:
+        self._judge = judge
+        self._known: dict[str, Found | None] = {}
+
+    def criterion(self, prompt: str, criterion: Criterion, answer: str) -> Found | None:
+        if criterion.id not in self._known:
+            self._known[criterion.id] = self._judge.criterion(prompt, criterion, answer)
+        return self._known[criterion.id]
+
+
 @dataclass(frozen=True, slots=True)
 class _Decided:
     criterion: Criterion
@@ -61,35 +75,71 @@ class _Decided:
         return f"{self.criterion.id} [{self.criterion.points:+g}] {mark}{why}{quote}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Marking:
+    """What texts are held against for one task."""
+
+    task: Task
+    check: DocumentCheck
+    prompt: Prompt
+    topic: Topic | None
+    gold: Reading
+    judge: Judges | None
+
+    @classmethod
+    def of(cls, task: Task, check: DocumentCheck, judge: Judges | None) -> _Marking:
+        prompt = Prompt(task.prompt)
+        # A question alone does not have the words of its answers.
+        topic = Topic(task, check) if task.gold_answer else None
+        gold = Reading.of(read(plain(task.gold_answer)), prompt, topic)
+        return cls(task, check, prompt, topic, gold, _Once(judge) if judge else None)
+
+    def judged(self, text: str, answered: Answered) -> Score:
+        reading = Reading.of(read(text), self.prompt, self.topic)
+        if reason := _gate(reading, self.prompt):
+            return _nothing(reason, answered)
+        decided = [_Decided(c, _decide(self.task, c, reading, self.judge)) for c in self.check.rubric]
+        if _is_refusal(text) and not any(d.gained > 0 for d in decided):
+            return _nothing("the answer refuses", answered)
+        shaped, flaws = structure(self.check, reading)
+        covered = completeness(self.task.requirements, () if reading.is_listed else reading.heard)
+        enough = _enough(self.check, reading.length)
+        parts = Parts(
+            structure=shaped,
+            correctness=_scaled(_correctness(decided), enough),
+            # What is about something else dilutes by its length, and not by the letters that it happens to share.
+            similarity=likeness(reading.text, self.gold.text) * reading.share if self.gold.text else None,
+            completeness=_scaled(sum(c.share for c in covered) / len(covered) if covered else None, enough),
+        )
+        return Score(
+            points=None,
+            outcome=_outcome(parts, answered),
+            parts=parts if _meets_any(decided) else _capped(parts),
+            evidence=tuple(_evidence(decided, covered)),
+            explanation="; ".join(_explained(decided, covered, flaws)),
+        )
+
+
 def score(task: Task, check: DocumentCheck, answered: Answered, judge: Judges | None = None) -> Score:
+    """Of the answer as it stands, and without what is about something else or speaks of marking: part by part what both earn."""
     text = plain(strip(answered.text[:_MAX_READ]))
-    document, prompt = read(text), Prompt(task.prompt)
-    # A question alone does not have the words of its answers.
-    topic = Topic(task, check) if task.gold_answer else None
-    reading = Reading.of(document, prompt, topic)
-    if reason := _gate(reading, prompt):
-        return _nothing(reason, answered)
-    decided = [_Decided(criterion, _decide(task, criterion, reading, judge)) for criterion in check.rubric]
-    if _is_refusal(text) and not any(d.gained > 0 for d in decided):
-        return _nothing("the answer refuses", answered)
-    gold = Reading.of(read(plain(task.gold_answer)), prompt, topic)
-    shaped, flaws = structure(check, reading)
-    covered = completeness(task.requirements, () if reading.is_listed else reading.heard)
-    enough = _enough(check, reading.length)
-    parts = Parts(
-        structure=shaped,
-        correctness=_scaled(_correctness(decided), enough),
-        # What is about something else dilutes by its length, and not by the letters that it happens to share.
-        similarity=likeness(reading.text, gold.text) * reading.share if gold.text else None,
-        completeness=_scaled(sum(c.share for c in covered) / len(covered) if covered else None, enough),
+    marking = _Marking.of(task, check, judge)
+    whole = marking.judged(text, answered)
+    if marking.topic is None or (bare := without_asides(text, marking.topic)) == text:
+        return whole
+    return _least(whole, marking.judged(bare, answered), answered)
+
+
+def _least(whole: Score, bare: Score, answered: Answered) -> Score:
+    """Shows what decided as it stands in the whole answer, unless that one met more."""
+    is_bare = (bare.parts.correctness or 0.0) < (whole.parts.correctness or 0.0)
+    told = bare if is_bare else whole
+    said = f"{told.explanation}; read without what is beside the point" if is_bare else told.explanation
+    earned = {name: (value, getattr(bare.parts, name)) for name, value in whole.parts.model_dump().items()}
+    parts = Parts.model_validate(
+        {name: None if None in both else min(both) for name, both in earned.items()},
     )
-    return Score(
-        points=None,
-        outcome=_outcome(parts, answered),
-        parts=parts if _meets_any(decided) else _capped(parts),
-        evidence=tuple(_evidence(decided, covered)),
-        explanation="; ".join(_explained(decided, covered, flaws)),
-    )
+    return told.model_copy(update={"parts": parts, "outcome": _outcome(parts, answered), "explanation": said})
 
 
 def _gate(reading: Reading, prompt: Prompt) -> str:

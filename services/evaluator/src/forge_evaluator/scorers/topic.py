@@ -5,8 +5,10 @@ Words that stand in any text, and those of marking, say nothing about a task and
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from functools import lru_cache
+from itertools import pairwise
 
 from forge_evaluator.benchmarks import DocumentCheck, Task
 from forge_evaluator.benchmarks.checks import LabelCheck, StatesCheck
@@ -239,6 +241,22 @@ _OF_MARKING = frozenset(
 )
 
 
+# Words of judging that tasks may have in another meaning: where one does not, they are no part of its answer.
+_OF_JUDGING = frozenset(
+    map(
+        stem,
+        "accept admin agreed already asked assessor assistant candidate certify chatbot check checker checklist compare"  # noqa: SIM905
+        " completeness confirm correctness credit dear deduct deduction deserve disregard examiner excellence expected"
+        " expert fluency forget fulfil generous gold grateful guideline hereby hundred ideal kindly lenient merit missing"
+        " model omission outstanding overlook override penalise penalize percent pretend previous reader reference"
+        " reviewer satisfy scheme similarity skip star structure system validate verify verified yourself".split(),
+    )
+)
+_JUDGING = _OF_MARKING | _OF_JUDGING
+_DEMONSTRATIVE = frozenset(["this", "my"])
+_SELF = frozenset("answer document essay output paper reply response solution submission text work".split())  # noqa: SIM905 (a line)
+_OTHER_SCRIPT = re.compile(r"[^\W\d_\u0000-\u024f]")
+
 # What marks are given in, and what stands in half of all tasks.
 _ROUND = frozenset("0 1 2 3 4 5 6 7 8 9 10 12 15 20 25 30 40 50 60 100 200 1000".split())  # noqa: SIM905 (a line)
 # `Answer: 54,000` is one.
@@ -250,10 +268,12 @@ class Topic:
 
     def __init__(self, task: Task, check: DocumentCheck) -> None:
         told = "\n".join((task.prompt, *task.requirements, task.gold_answer, *_terms(check)))
-        self._all = content(words(plain(told)))
+        spoken = words(plain(told))
+        self._all = content(spoken)
         self._stems = _telling(self._all)
         self._said = self._all - _OF_MARKING
-        self._figures = frozenset(word for word in words(plain(told)) if word[0].isdigit())
+        self._pairs = frozenset(pairwise(spoken))
+        self._figures = frozenset(word for word in spoken if word[0].isdigit())
 
     def holds(self, sentence: Sentence) -> bool:
         """Whether it is about the task: two of its words at least, or all, and three in ten.
@@ -281,6 +301,31 @@ class Topic:
             return 0
         lead = [word in FUNCTION_WORDS for word in spoken[max(0, places[0] - _TWO) : places[0]]]
         return places[-1] - places[0] + 1 + sum(lead)
+
+    def weight(self, word: str, before: str) -> float:
+        """1 for what the task does not have, -1 for what it is about, 0 for what may stand in any text."""
+        if self.is_of_marking(word, before):
+            return 1.0
+        if word in FUNCTION_WORDS:
+            return 0.0
+        if word[0].isdigit():
+            return -1.0 if word in self._figures and word not in _ROUND else 0.0
+        root = stem(word)
+        if root in self._stems:
+            return -1.0
+        return 0.0 if root in self._all else 1.0
+
+    def is_of_marking(self, word: str, before: str) -> bool:
+        """Of marking, or of another script than the task's, and not in the task; or how an answer names itself."""
+        if (before, word) in self._pairs or word in FUNCTION_WORDS:
+            return False
+        if before in _DEMONSTRATIVE and word in _SELF:
+            return True
+        return stem(word) not in self._all and (
+            stem(word) in _JUDGING
+            or stem(before + word) in _OF_MARKING - self._all  # `the rub ric`
+            or bool(_OTHER_SCRIPT.search(word))
+        )
 
     def _has(self, word: str) -> bool:
         return word in self._figures or stem(word) in self._said
