@@ -42,14 +42,13 @@ def _redaction() -> None:
 
 def _serve(settings: Settings) -> None:
     from forge_collector.allocator import return_large_blocks
-    from forge_collector.app import create_server
+    from forge_collector.app import serve
     from forge_collector.redaction import matching
 
     return_large_blocks()
     matching.keep_in(settings.expression_cache)
-    server = create_server(settings)
     try:
-        server.run(settings.host, settings.port)
+        serve(settings)
     except OSError as error:
         raise CannotListen(
             f"cannot listen on {settings.host}:{settings.port}: {error.strerror}",

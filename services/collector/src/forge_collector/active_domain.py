@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
 from forge_collector.capture_rules import CaptureRulesByDomain
 from forge_common.errors import ForgeError
-from forge_common.http.registry import RegistryClient
 from forge_common.logging import get_logger
+
+if TYPE_CHECKING:
+    from forge_common.http.registry import RegistryClient
 
 log = get_logger()
 
@@ -25,36 +28,33 @@ BACKOFF_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 
 
 class ActiveDomain:
-    """Follows the registry in a thread. Calling it costs nothing and never fails."""
+    """Follows the registry in a thread, once it is started. Calling it costs nothing and never fails."""
 
-    def __init__(
-        self, registry: RegistryClient, memory: Path, *, fallback: str, rules: CaptureRulesByDomain
-    ) -> None:
-        self._registry, self._memory, self._rules = registry, memory, rules
+    def __init__(self, memory: Path, *, fallback: str, rules: CaptureRulesByDomain) -> None:
+        self._memory, self._rules = memory, rules
         self._name = memory.read_text().strip() if memory.exists() else fallback
         self._stopped = threading.Event()
         self._revision: int | None = None
-        self._thread = threading.Thread(target=self._follow, name="active-domain", daemon=True)
 
     def __call__(self) -> str:
         return self._name
 
-    def start(self) -> None:
-        self._thread.start()
+    def start(self, registry: RegistryClient) -> None:
+        threading.Thread(target=self._follow, args=(registry,), name="active-domain", daemon=True).start()
 
     def stop(self) -> None:
         # Not joined: it may be inside a long poll, and holds nothing.
         self._stopped.set()
 
-    def refresh(self) -> None:
+    def refresh(self, registry: RegistryClient) -> None:
         """Ask once; all but the first question wait for news. Raises ForgeError."""
         # Forgotten if this fails: the registry may have been restored to an older state, so ask for what is then.
         asked, self._revision = self._revision, None
-        pointers = self._registry.pointers(after=asked, wait_s=WAIT_S if asked is not None else 0)
+        pointers = registry.pointers(after=asked, wait_s=WAIT_S if asked is not None else 0)
         if pointers.active is not None:
             self._take(pointers.active)
         if pointers.revision != asked:
-            self._rules.take(self._registry.domains())
+            self._rules.take(registry.domains())
         self._revision = pointers.revision
 
     def _take(self, name: str) -> None:
@@ -65,11 +65,11 @@ class ActiveDomain:
             aside.write_text(name)
             aside.replace(self._memory)
 
-    def _follow(self) -> None:
+    def _follow(self, registry: RegistryClient) -> None:
         failures = 0
         while not self._stopped.is_set():
             try:
-                self.refresh()
+                self.refresh(registry)
                 failures = 0
                 self._stopped.wait(BREATH_S)
             except (ForgeError, OSError, ValidationError) as error:

@@ -45,16 +45,16 @@ class ModelRule(Contract):
         return str(pattern)
 
 
+Load = Callable[[], Sequence[ModelRule]]
 _Rules = TypeAdapter(tuple[ModelRule, ...])
 
 
 class ModelRules:
     """Calling it costs a lookup and never fails. `load` reads the rules from Postgres."""
 
-    def __init__(self, memory: Path, load: Callable[[], Sequence[ModelRule]]) -> None:
-        self._memory, self._load = memory, load
+    def __init__(self, memory: Path) -> None:
+        self._memory = memory
         self._stopped = threading.Event()
-        self._thread = threading.Thread(target=self._follow, name="model-rules", daemon=True)
         self._use(_remembered(memory))
 
     def __call__(self, upstream: str | None, asked: str | None, served: str | None = None) -> str | None:
@@ -70,15 +70,15 @@ class ModelRules:
             known[key] = next((domain for pattern, domain in rules if pattern.matches(teacher)), None)
         return known.get(key)
 
-    def start(self) -> None:
-        self._thread.start()
+    def start(self, load: Load) -> None:
+        threading.Thread(target=self._follow, args=(load,), name="model-rules", daemon=True).start()
 
     def stop(self) -> None:
         self._stopped.set()
 
-    def refresh(self) -> None:
+    def refresh(self, load: Load) -> None:
         """Take over what Postgres has. Raises DependencyDown; what was known holds on."""
-        rules = tuple(self._load())
+        rules = tuple(load())
         if rules != self.rules:
             aside = self._memory.with_suffix(".new")
             aside.write_bytes(_Rules.dump_json(rules))
@@ -92,10 +92,10 @@ class ModelRules:
         known: dict[_Key, str | None] = {}
         self._state = [(Pattern.parse(rule.pattern), rule.domain) for rule in rules], known
 
-    def _follow(self) -> None:
+    def _follow(self, load: Load) -> None:
         while not self._stopped.is_set():
             try:
-                self.refresh()
+                self.refresh(load)
             except (ForgeError, OSError) as error:
                 log.debug("model_rules.kept", reason=str(error))
             self._stopped.wait(REFRESH_S)

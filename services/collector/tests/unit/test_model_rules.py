@@ -30,8 +30,8 @@ class Table:
 
 
 def loaded(path: Path, table: Table) -> ModelRules:
-    rules = ModelRules(path / "model-rules.json", table)
-    rules.refresh()
+    rules = ModelRules(path / "model-rules.json")
+    rules.refresh(table)
     return rules
 
 
@@ -63,11 +63,11 @@ def test_a_new_process_knows_the_rules_without_postgres(tmp_path: Path) -> None:
     loaded(tmp_path, table)
     table.is_down = True
 
-    again = ModelRules(tmp_path / "model-rules.json", table)
+    again = ModelRules(tmp_path / "model-rules.json")
 
     assert again("https://api.anthropic.com", "claude-opus-4-1") == "coding"
     with pytest.raises(DependencyDown):
-        again.refresh()
+        again.refresh(table)
     assert again("https://api.anthropic.com", "claude-opus-4-1") == "coding"
 
 
@@ -77,7 +77,7 @@ def test_a_changed_rule_holds_for_a_model_that_was_seen_before(tmp_path: Path) -
     assert rules("https://a.com", "claude-x") == "coding"
 
     table.rules = [ModelRule(pattern="claude-*", domain="finance")]
-    rules.refresh()
+    rules.refresh(table)
 
     assert rules("https://a.com", "claude-x") == "finance"
 
@@ -86,7 +86,7 @@ def test_a_changed_rule_holds_for_a_model_that_was_seen_before(tmp_path: Path) -
 def test_a_broken_file_is_no_rules_and_no_crash(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "model-rules.json").write_bytes(content)
 
-    assert ModelRules(tmp_path / "model-rules.json", Table([]))("https://a.com", "claude-x") is None
+    assert ModelRules(tmp_path / "model-rules.json")("https://a.com", "claude-x") is None
 
 
 def test_what_callers_make_us_remember_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

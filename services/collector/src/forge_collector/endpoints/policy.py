@@ -134,7 +134,7 @@ def remove_model_rule(collector: CollectorDep, pattern: Annotated[str, Query()])
 
 def _taken_over(collector: Collector) -> ModelRulesView:
     # After the commit, or the recorder could be told what is then rolled back.
-    collector.model_rules.refresh()
+    collector.model_rules.refresh(collector.stored_model_rules)
     return ModelRulesView(rules=collector.model_rules.rules, active_domain=collector.active_domain())
 
 

@@ -129,7 +129,6 @@ class ProxyServer:
             loop.add_signal_handler(number, asked.set)
         await self.start(host, port)
         # What was imported stays for ever: without it in sight, a collection costs a fraction.
-        gc.collect()
         gc.freeze()
         await asked.wait()
         await self.stop(grace_s)
