@@ -95,16 +95,17 @@ def act(on: Scene, **more: int) -> Iterator[Act]:
 
 
 def kill_9(kills: int, seconds: float) -> Row:
-    """At random moments, also while it is still reading its spool back."""
+    """At random moments: while it starts, while its API is loaded beside the traffic, while it reads its spool back."""
     del seconds
     draw = random.Random(kills)  # noqa: S311
     with scene() as on:
         with act(on) as it:
             before = len(it.traffic.delivered)
             for _ in range(kills):
-                time.sleep(draw.uniform(0.02, 0.6))
+                time.sleep(draw.uniform(0.02, 4.0))
                 on.collector.kill()
-                on.collector.start()
+                on.collector.launch()
+            on.collector.wait()
             it.last(0.1)
             it.meanwhile = len(it.traffic.delivered) - before
         return it.row(f"{kills} x kill -9 of the collector")

@@ -94,6 +94,8 @@ class Collector:
 
     def kill(self, number: signal.Signals = signal.SIGKILL) -> None:
         assert self.process is not None
+        if self.process.poll() is not None:
+            raise SystemExit(f"the collector ended by itself: {self.log.read_text()[-2000:]}")
         self.process.send_signal(number)
         self.process.wait(30)
 

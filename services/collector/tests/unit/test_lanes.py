@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from forge_collector.capture import Capture
-from forge_collector.collector import lanes
+from forge_collector.data_plane import lanes
 from forge_collector.recorder import Recorder
 from forge_collector.routing import Router
 from forge_collector.settings import Settings

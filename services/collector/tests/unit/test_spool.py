@@ -486,14 +486,13 @@ def test_every_fsync_group_is_counted_and_dated(spool: Spool) -> None:
 def test_whatever_is_damaged_only_damaged_frames_are_missing(
     payloads: list[bytes], damages: list[tuple[int, bytes]]
 ) -> None:
-    data = bytearray(b"".join(framed(payload) for payload in payloads))
-    hurt = set()
+    written = b"".join(framed(payload) for payload in payloads)
+    data = bytearray(written)
     for at, junk in damages:
         begin = at % len(data)
-        for i, byte in enumerate(junk[: len(data) - begin]):
-            if data[begin + i] != byte:
-                data[begin + i] = byte
-                hurt.add(begin + i)
+        data[begin : begin + len(junk)] = junk[: len(data) - begin]
+    # One damage may undo another.
+    hurt = {i for i, byte in enumerate(written) if data[i] != byte}
     whole, at = [], 0
     for payload in payloads:
         size = len(framed(payload))

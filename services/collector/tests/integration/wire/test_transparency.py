@@ -20,7 +20,7 @@ import brotli
 import pytest
 import zstandard
 
-from forge_collector.collector import lanes
+from forge_collector.data_plane import lanes
 from forge_collector.settings import Settings
 from forge_common.contracts.exchange import Message
 

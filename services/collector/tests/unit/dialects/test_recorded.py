@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from forge_collector.collector import lanes
+from forge_collector.data_plane import lanes
 from forge_collector.dialects.dialect import Answered, Form, Unreadable
 from forge_collector.settings import Settings
 from forge_common.contracts.exchange import Message, Usage
