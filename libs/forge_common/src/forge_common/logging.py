@@ -9,7 +9,12 @@ import logging as stdlib
 import sys
 from typing import TYPE_CHECKING
 
-import structlog
+# structlog imports rich wherever it is installed, for tracebacks that we do not use: a sixth of the collector's start.
+_rich = sys.modules.setdefault("rich", None)  # type: ignore[arg-type]
+import structlog  # noqa: E402
+
+if _rich is None:
+    del sys.modules["rich"]
 
 if TYPE_CHECKING:
     from forge_common.settings import CommonSettings
