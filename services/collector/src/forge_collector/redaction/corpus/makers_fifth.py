@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import date, timedelta
 from importlib import import_module
 
-from forge_collector.redaction.corpus.issued import form, one_of
+from forge_collector.redaction.corpus.issued.forms import form, one_of
 from forge_collector.redaction.corpus.makers import ALNUM, DIGITS, HEX, UPPER, URL, Maker, luhn, some
 
 _B58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
