@@ -344,14 +344,23 @@ class CollectorProcess:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def environ(self) -> dict[str, str]:
+        return {**os.environ, **self.env, "FORGE_COLLECTOR_PORT": str(self.port)}
+
     def start(self) -> None:
+        self.launch()
+        self.wait()
+
+    def launch(self) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "forge_collector"],
-                env={**os.environ, **self.env, "FORGE_COLLECTOR_PORT": str(self.port)},
-                stdout=log,
-                stderr=log,
+                [sys.executable, "-m", "forge_collector"], env=self.environ, stdout=log, stderr=log
             )
+
+    def wait(self) -> None:
+        """Until its API answers."""
+        assert self.process is not None
         deadline = time.monotonic() + 120
         while time.monotonic() < deadline:
             assert self.process.poll() is None, self.log.read_text()
