@@ -143,6 +143,8 @@ def _is_ours_alone(found: os.stat_result) -> bool:
 def _keep(path: Path, content: bytes) -> None:
     """The whole file or none, for us alone. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    # Some systems open all of a volume to its group when they mount it.
+    path.parent.chmod(0o700)
     fd, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     try:
         with os.fdopen(fd, "wb") as file:

@@ -105,6 +105,7 @@ def test_what_others_could_have_written_is_not_trusted(shelf: Path, opened: str)
     (shelf / opened).chmod(0o770)
 
     assert starts_found(WANTED) == [b"wanted"]
+    assert [path.stat().st_mode & 0o077 for path in (shelf, shelf / "mine")] == [0, 0]
 
 
 def test_a_link_is_not_followed(shelf: Path, tmp_path: Path) -> None:
