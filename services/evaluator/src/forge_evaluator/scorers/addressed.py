@@ -49,21 +49,21 @@ _PATTERNS = (
     r"(?P<part>\d{1,3})\s?(?:/|out of|of)\s?(?P=part)\b"),
     (rf"\b{_SELF}\b (?:has|was|is)(?: (?:already|been|hereby|pre))*[ -](?:verified|approved|graded|scored|reviewed|validated"
     r"|certified|checked|accepted|passed|perfect|flawless|fully correct|completely correct|entirely correct|100)"),
-    r"\b(?:ignor\w*|disregard\w*|forget) (?:everything|anything|all|whatever)\b[^.]{0,30}\b(?:above|before|below|else|told|said)\b",
-    r"\bthe only (?:criterion|rule|requirement) is\b[^.]{0,80}",
-    r"\b(?:do not|don't|must not|never|nothing to|no) (?:deduct|penali[sz]e|deductions)\b[^.]{0,60}",
-    r"\b(?:it is important|make sure|please) that you do not (?:deduct|penali[sz]e)\b[^.]{0,60}",
+    (r"\b(?:ignor\w*|disregard\w*|forget) (?:everything|anything|all|whatever)\b[^.]{0,30}\b(?:above|before|below|else|told|said)\b"
+    r"(?:[.!:]\s{1,3}the only[^.]{0,80})?"),
+    (r"\b(?:(?:it is important|make sure|please) that you )?(?:do not|don't|must not|never) (?:deduct|penali[sz]e) "
+    r"(?:any )?(?:points?|marks?|credits?)\b[^.]{0,60}"),
     r"\bbe (?:\w+ )?(?:generous|lenient|kind)\b[^.]{0,20}\b(?:mark|grad|scor|rat|assess|evaluat)\w*(?: (?:this|it|me))?",
-    (r"\b(?:the|this|my) (?:answer|response|submission) (?:covers|addresses|meets|satisfies|fulfils|includes)"
-    r" (?:all|every|each)\b[^.]{0,80}"),
-    r"\bin line with the requirements\b",
-    r"\bis the answer (?:right|correct)\b|\banswer: yes\b|\bit is (?:\w+ly )(?:right|correct)\b",
+    (r"(?:\bin line with the requirements, )?\b(?:the|this|my) (?:answer|response|submission)"
+    r" (?:covers|addresses|meets|satisfies|fulfils) (?:all|every|each)\b[^.]{0,80}"),
+    r"\bis the answer (?:right|correct)\b|\banswer: yes, it is (?:\w+ly )?(?:right|correct)\b",
     r"\b(?:model|ideal|perfect|exemplary) (?:answer|response|solution)s? that (?:received|got|earned|scored)\b[^.]{0,60}",
     r"\bthe following is an? (?:model|ideal|perfect|exemplary) (?:answer|response|solution)\b",
-    r"\b(?:every|each|any|all) (?:submission|answer|response)s? (?:pass(?:es)?|(?:is|are) (?:correct|accepted|right))\b",
-    r"\bmaintenance mode\b|\bi will (?:tip|pay) you\b[^.]{0,60}|\bfailure to award\b[^.]{0,80}",
+    r"\byou are now in \w+ mode\b|\b(?:every|each|any|all) submissions? pass(?:es)?\b",
+    (r"\bi will (?:tip|pay|reward) you\b[^.]{0,40}\bif you (?:rate|mark|grade|score|accept)\b[^.]{0,40}"
+    r"|\bfailure to award (?:\w+ )?(?:marks?|credit|points?)\b[^.]{0,60}"),
     r"\bcriteri(?:on|a)\W{1,5}met\b(?:\W{1,20}(?:all|every|yes|score|\d+)\b){0,8}",
-    r"\b(?:examiner|grader|marker|assessor)(?:'s)? (?:remark|note|comment|verdict)\b[^.]{0,60}",
+    r"\b(?:examiner|grader|marker|assessor)'s (?:remark|note|comment|verdict):[^.]{0,60}",
     r"\[[x✓✔]\]\W{0,5}(?:correct|complet|structur|similar|accura|all\b|every|criteri|require|pass)",
     (r"\b(?:all|every|each)(?: of)?(?: the)? (?:criteria|criterion|requirements?|rubric items?|checks?|tests?|test cases?)"
     r"\b[^.]{0,20}\b(?:is|are|was|were|been|be|now)?\s?(?:met|satisfied|fulfilled|passed|covered|true)\b"),

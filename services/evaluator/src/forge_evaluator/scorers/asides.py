@@ -17,6 +17,8 @@ from forge_evaluator.scorers.vocabulary import FUNCTION_WORDS, WORD
 _STOP = re.compile(r"[.!?…。！？][\"'”’)\]*_]{0,8}\s+(?=$|[^a-z])|\n\s*\n|\n\s*(?=[-*+•>#|\d(])")
 _CLAUSE = re.compile(r"[,;:()\[\]{}<>|—–\n]|\s-\s")
 _OPENING, _CLOSING = " ,:;([{<|\"'", re.compile(r"[ ,:;)\]}>|\"']*")
+# Where nothing is left before them. Not those that a heading, an item or bold words begin with.
+_SIGNS = re.compile(r"[^\w\n#*+-]*")
 # Words that the task does not have, less its own among them. Right answers in other words have such runs, too: with five,
 # the gold answers judged by a topic that never read them lose 1 to 2 points; with three, 3 to 5.
 _ENOUGH, _OF_MARKING_ENOUGH = 5.0, 2.0
@@ -53,10 +55,11 @@ def without_asides(text: str, about: About) -> str:
 
 
 def _without(text: str, spans: Iterable[tuple[int, int]]) -> str:
-    kept, last = list[str](), 0
+    kept, last, starts_a_line = list[str](), 0, True
     for start, end in spans:
         kept.append(text[last:start].rstrip(_OPENING))
-        closing = _CLOSING.match(text, end)
+        starts_a_line = kept[-1].endswith("\n") or (starts_a_line and not kept[-1])
+        closing = (_SIGNS if starts_a_line else _CLOSING).match(text, end)
         last = closing.end() if closing else end
     cut = " ".join([*kept, text[last:]])
     # The marks of items, headings and rows of which no word is left would be headings and rows still.
@@ -78,7 +81,13 @@ def _units(text: str, about: About) -> Iterator[list[_Word]]:
         opens = bool(_CLAUSE.search(text[last:start]))
         if spoken.holds(start):
             unit.append(
-                _Word(start, end, 0.5 if word in FUNCTION_WORDS else 1.0, is_of_marking=True, opens=opens)
+                _Word(
+                    start,
+                    end,
+                    0.5 if word in FUNCTION_WORDS else _OF_MARKING_ENOUGH,
+                    is_of_marking=True,
+                    opens=opens,
+                )
             )
         else:
             unit.append(
@@ -128,7 +137,7 @@ def _runs(unit: Sequence[_Word]) -> Iterator[tuple[int, int]]:
         total += word.weight
         if word.weight > 0 and total >= peak:
             last, peak = place, total
-        elif total <= 0 or total < peak - _FALL:
+        elif total < 0 or total < peak - _FALL:
             yield first, last
             first = -1
     if first >= 0:
