@@ -18,13 +18,12 @@ from forge_common.testing.artifact_server import serve_artifacts
 from forge_common.testing.trainers.preferences import make_preferring
 from forge_common.testing.trainers.shared import (
     Trainer,
-    coding_pairs,
     make_job,
     nano_domain,
-    push_dataset,
+    push_base,
+    push_coding,
     report,
     tiny,
-    write_rows,
 )
 from forge_common.weights.stages import Bench
 from forge_trainer_cuda.hardware import Device
@@ -62,14 +61,12 @@ def bench(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def nano_base(bench) -> BaseModelRef:
-    return BaseModelRef(name="nano", bundle=bench.artifacts.push_bundle(nano.base_dir(), "base").sha256)
+    return push_base(bench.artifacts, nano.base_dir(), "nano")
 
 
 @pytest.fixture(scope="module")
 def nano_dataset(bench, tmp_path_factory) -> str:
-    folder, pairs = tmp_path_factory.mktemp("rows"), coding_pairs(72)
-    train = write_rows(folder / "train.jsonl", pairs[:56])
-    return push_dataset(bench.artifacts, train, write_rows(folder / "valid.jsonl", pairs[56:])).sha256
+    return push_coding(bench.artifacts, tmp_path_factory.mktemp("rows"), train=56, valid=16).sha256
 
 
 @pytest.fixture(scope="session")

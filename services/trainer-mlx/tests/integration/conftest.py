@@ -30,13 +30,12 @@ from forge_common.testing.trainers.preferences import make_preferring
 from forge_common.testing.trainers.shared import (
     Trainer,
     Witness,
-    coding_pairs,
     make_job,
     nano_domain,
-    push_dataset,
+    push_base,
+    push_coding,
     report,
     tiny,
-    write_rows,
 )
 from forge_common.weights import stages
 from forge_trainer_mlx.jobs import Device, TrainJob
@@ -69,12 +68,12 @@ def artifacts(tmp_path: Path, registry_url: str) -> ArtifactClient:
 
 @pytest.fixture
 def nano_base(artifacts: ArtifactClient) -> BaseModelRef:
-    return BaseModelRef(name="nano", bundle=artifacts.push_bundle(nano.base_dir(), "base").sha256)
+    return push_base(artifacts, nano.base_dir(), "nano")
 
 
 @pytest.fixture
 def tiny_base(artifacts: ArtifactClient, tiny: Path) -> BaseModelRef:
-    return BaseModelRef(name="tiny", bundle=artifacts.push_bundle(tiny, "base").sha256)
+    return push_base(artifacts, tiny, "tiny")
 
 
 @pytest.fixture
@@ -82,9 +81,7 @@ def make_dataset(artifacts: ArtifactClient, tmp_path: Path) -> Callable[..., Art
     """Coding requests of the nano domain with their right answers."""
 
     def make(train: int = 64, valid: int = 16) -> ArtifactRef:
-        pairs = coding_pairs(train + valid)
-        rows = write_rows(tmp_path / "dataset-train.jsonl", pairs[:train])
-        return push_dataset(artifacts, rows, write_rows(tmp_path / "dataset-valid.jsonl", pairs[train:]))
+        return push_coding(artifacts, tmp_path, train, valid)
 
     return make
 

@@ -76,6 +76,25 @@ def test_scores_types_and_the_start_token_are_written(tmp_path):
     assert min(made) > score["a"]
 
 
+def test_mistrals_marks_are_control_tokens_and_one_token_each_in_a_conversation(tmp_path):
+    base = write_tiny_model(tmp_path / "base", "mistral", pieces="prepend")
+    marks = ("[INST]", "[/INST]", "[TOOL_CALLS]")
+    first = len(json.loads((base / "tokenizer.json").read_text())["model"]["vocab"])
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+    added = [{"id": first + i, "content": mark, **flags} for i, mark in enumerate(marks)]
+    edit(base, lambda tokenizer: tokenizer["added_tokens"].extend(added))
+
+    write_base(base, tmp_path / "base.gguf", quant="f16", name="tiny")
+
+    fields = GGUFReader(tmp_path / "base.gguf").fields
+    texts, types = (fields[f"tokenizer.ggml.{key}"].contents() for key in ("tokens", "token_type"))
+    assert texts[first : first + 3] == list(marks)
+    assert types[first : first + 3] == [3, 3, 3]
+    row = encode_row(CHAT, ChatTokenizer(base))
+    assert [token for token in row.tokens if token >= first] == [first, first + 1] * 2
+    assert not any(row.loss_mask[i] for i, token in enumerate(row.tokens) if token >= first)
+
+
 def test_a_tokenizer_of_any_prefix_is_known_before_training(base):
     check_exportable(base)
 

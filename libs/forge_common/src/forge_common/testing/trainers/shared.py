@@ -14,7 +14,7 @@ from forge_common.artifacts import ArtifactClient
 from forge_common.contracts.base import ArtifactRef
 from forge_common.contracts.dataset import DatasetManifest
 from forge_common.contracts.domain import DomainDocument, TrainingRules
-from forge_common.contracts.stages import Progress
+from forge_common.contracts.stages import BaseModelRef, Progress
 from forge_common.nano import teacher, traffic
 from forge_common.queue.stage import Beat
 from forge_common.testing.tiny_model import write_tiny_model
@@ -152,6 +152,17 @@ def push_dataset(artifacts: ArtifactClient, train: Path, valid: Path) -> Artifac
         seen=sum(counts),
     )
     return artifacts.push_bytes(manifest.model_dump_json().encode(), "dataset")
+
+
+def push_coding(artifacts: ArtifactClient, folder: Path, train: int, valid: int) -> ArtifactRef:
+    """A dataset of the nano domain's requests; its rows are written into `folder` first."""
+    pairs = coding_pairs(train + valid)
+    rows = write_rows(folder / "dataset-train.jsonl", pairs[:train])
+    return push_dataset(artifacts, rows, write_rows(folder / "dataset-valid.jsonl", pairs[train:]))
+
+
+def push_base(artifacts: ArtifactClient, folder: Path, name: str) -> BaseModelRef:
+    return BaseModelRef(name=name, bundle=artifacts.push_bundle(folder, "base").sha256)
 
 
 def nano_domain(mode: str = "adapter", quant: str = "f16", **rules: Any) -> DomainDocument:
