@@ -11,7 +11,7 @@ from typing import Any
 from forge_common.artifacts import ArtifactClient
 from forge_common.contracts.base import Bundle, Sha256
 from forge_common.contracts.stages import BaseModelRef
-from forge_common.errors import CallerError, DependencyDown, ForgeError
+from forge_common.errors import CallerError, Cancelled, DependencyDown, ForgeError
 from forge_common.logging import get_logger
 from forge_common.weights.hub_files import prefetch, while_wanted
 from forge_common.weights.tokenizer import read_json
@@ -53,8 +53,14 @@ def resolve_base(ref: BaseModelRef, artifacts: ArtifactClient, cache: Path) -> P
 def base_config(ref: BaseModelRef, artifacts: ArtifactClient) -> dict[str, Any] | None:
     """The base's `config.json`, fetched alone; None when it cannot be had, which the download itself will explain."""
     try:
-        path = _config_from_hub(ref) if ref.bundle is None else _config_from_bundle(ref.bundle, artifacts)
+        path = (
+            while_wanted(lambda _: _config_from_hub(ref), artifacts.check)
+            if ref.bundle is None
+            else _config_from_bundle(ref.bundle, artifacts)
+        )
         return read_json(path)
+    except Cancelled:
+        raise
     except Exception as error:  # noqa: BLE001  the hub's client raises many kinds; resolve_base names them all
         log.info("base.config_unknown", base=ref.name, reason=f"{type(error).__name__}: {error}"[:200])
         return None

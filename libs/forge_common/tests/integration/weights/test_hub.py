@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -43,7 +44,7 @@ from forge_common.artifacts import ArtifactClient
 from forge_common.contracts.stages import BaseModelRef
 from forge_common.errors import Cancelled
 from forge_common.queue.stage import Beat
-from forge_common.weights.base_model import resolve_base
+from forge_common.weights.base_model import base_config, resolve_base
 home, enough, beat = Path(sys.argv[1]), int(sys.argv[2]), Beat()
 artifacts = ArtifactClient("http://127.0.0.1:9", None, home).checking(beat.check)
 def cancel():
@@ -55,6 +56,7 @@ def cancel():
     beat.cancel()
 threading.Thread(target=cancel, daemon=True).start()
 try:
+    base_config(BaseModelRef(name="org/big"), artifacts)
     resolve_base(BaseModelRef(name="org/big"), artifacts, home)
 except Cancelled:
     print("cancelled after", time.monotonic() - asked_at)
@@ -208,6 +210,18 @@ def test_a_download_from_the_hub_is_cancelled_within_seconds_and_goes_on_later(s
     assert SIZE // 4 <= kept < SIZE
     assert (folder / "model.safetensors").read_bytes() == data
     assert ranges == [0, kept]
+
+
+def test_waiting_for_a_hub_that_says_nothing_is_cancelled_within_seconds(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        environment = os.environ | {"HF_ENDPOINT": url, "HF_HOME": str(tmp_path), "HF_HUB_DISABLE_XET": "1"}
+        command = [sys.executable, "-c", CANCELLED, str(tmp_path), "0"]
+        reply = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+
+    said, _, seconds = reply.stdout.strip().splitlines()[-1].rpartition(" ")
+    assert said == "cancelled after"
+    assert float(seconds) < 2.0
 
 
 def etag(path) -> str:
