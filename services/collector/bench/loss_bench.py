@@ -106,6 +106,8 @@ def kill_9(kills: int, seconds: float) -> Row:
                 on.collector.kill()
                 on.collector.launch()
             on.collector.wait()
+            # None of them lived long enough to store what the spool had.
+            on.collector.drain()
             it.last(0.1)
             it.meanwhile = len(it.traffic.delivered) - before
         return it.row(f"{kills} x kill -9 of the collector")
