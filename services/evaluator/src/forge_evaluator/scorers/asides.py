@@ -19,9 +19,10 @@ _CLAUSE = re.compile(r"[,;:()\[\]{}<>|—–\n]|\s-\s")
 _OPENING, _CLOSING = " ,:;([{<|\"'", re.compile(r"[ ,:;)\]}>|\"']*")
 # Where nothing is left before them. Not those that a heading, an item or bold words begin with.
 _SIGNS = re.compile(r"[^\w\n#*+-]*")
-# Words that the task does not have, less its own among them. Right answers in other words have such runs, too: with five,
-# the gold answers judged by a topic that never read them lose 1 to 2 points; with three, 3 to 5.
+# Words that the task does not have, less its own among them, and their share of the run. Right answers in other words have
+# such runs, too, with `of`, `the` and `is` between them; a few words of marking are no part of any.
 _ENOUGH, _OF_MARKING_ENOUGH = 5.0, 2.0
+_DENSE = 0.6
 # A run ends where two of the task's own words follow each other.
 _FALL = 1.5
 _OWN_AT_THE_EDGE = 2
@@ -31,7 +32,7 @@ class About(Protocol):
     """What a task is about; `topic.Topic` is one. Words are in small letters, `before` is the one before."""
 
     def weight(self, word: str, before: str) -> float:
-        """1 for what the task does not have, -1 for what it is about, 0 for what may stand in any text."""
+        """1 for what the task does not have, -1 for what it is about, 0 to 0.5 for what may stand in any text."""
 
     def is_of_marking(self, word: str, before: str) -> bool:
         """A word of those who mark answers, where the task does not have it."""
@@ -119,7 +120,7 @@ def _asides(unit: Sequence[_Word]) -> Iterator[tuple[int, int]]:
         total, marking = sum(word.weight for word in run), sum(word.is_of_marking for word in run)
         if marking and total >= _OF_MARKING_ENOUGH:
             first, last = _to_the_clause(unit, first, last, _OWN_AT_THE_EDGE if marking > 1 else 0)  # noqa: PLW2901
-        elif total < _ENOUGH:
+        elif total < max(_ENOUGH, _DENSE * len(run)):
             continue
         if unit[last].end > reached:
             yield max(unit[first].start, reached), unit[last].end

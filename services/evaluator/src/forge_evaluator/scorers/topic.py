@@ -18,6 +18,8 @@ from forge_evaluator.scorers.vocabulary import FUNCTION_WORDS, content, stem, wo
 _SHARE = 0.3
 _MARKING_SHARE = 0.5
 _TWO = 2
+# So many words of marking has a task that is about it, as a rubric is.
+_MANY = 6
 _COMMONPLACE = frozenset(
     map(
         stem,
@@ -273,6 +275,7 @@ class Topic:
         self._stems = _telling(self._all)
         self._said = self._all - _OF_MARKING
         self._pairs = frozenset(pairwise(spoken))
+        self._is_of_marking = len(self._all & _OF_MARKING) >= _MANY
         self._figures = frozenset(word for word in spoken if word[0].isdigit())
 
     def holds(self, sentence: Sentence) -> bool:
@@ -303,7 +306,7 @@ class Topic:
         return places[-1] - places[0] + 1 + sum(lead)
 
     def weight(self, word: str, before: str) -> float:
-        """1 for what the task does not have, -1 for what it is about, 0 for what may stand in any text."""
+        """1 for what the task does not have, -1 for what it is about, 0 to 0.5 for what may stand in any text."""
         if self.is_of_marking(word, before):
             return 1.0
         if word in FUNCTION_WORDS:
@@ -313,7 +316,9 @@ class Topic:
         root = stem(word)
         if root in self._stems:
             return -1.0
-        return 0.0 if root in self._all else 1.0
+        if root in self._all:
+            return 0.0
+        return 0.5 if root in _COMMONPLACE else 1.0
 
     def is_of_marking(self, word: str, before: str) -> bool:
         """Of marking, or of another script than the task's, and not in the task; or how an answer names itself."""
@@ -322,7 +327,7 @@ class Topic:
         if before in _DEMONSTRATIVE and word in _SELF:
             return True
         return stem(word) not in self._all and (
-            stem(word) in _JUDGING
+            (stem(word) in _JUDGING and not self._is_of_marking)
             or stem(before + word) in _OF_MARKING - self._all  # `the rub ric`
             or bool(_OTHER_SCRIPT.search(word))
         )
