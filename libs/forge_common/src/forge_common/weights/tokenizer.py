@@ -38,6 +38,19 @@ class ChatTokens(Protocol):
     def encode(self, text: str, *, add_special_tokens: bool) -> list[int]: ...
 
 
+def _fast(path: Path) -> Tokenizer:
+    """Raises TokenizerUnusable, MemoryError."""
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # the library has one kind for everything
+        if "memory" in str(error):
+            raise MemoryError(str(error)) from error
+        raise TokenizerUnusable(
+            f"the tokenizer.json of {path.parent.name} cannot be read: {error}",
+            fix="remove the base model's folder, so that it is fetched again, or use another base model",
+        ) from error
+
+
 class ChatTokenizer:
     """`stop_ids` end an answer: the tokenizer's own end token and those of `generation_config.json`."""
 
@@ -47,7 +60,7 @@ class ChatTokenizer:
                 f"{folder.name} has no tokenizer.json",
                 fix="use a base model that ships a fast tokenizer (nearly all of the last years do)",
             )
-        self._tokenizer = _plain(Tokenizer.from_file(str(folder / "tokenizer.json")))
+        self._tokenizer = _plain(_fast(folder / "tokenizer.json"))
         written = read_json(folder / "tokenizer.json")
         bare = without_prefix(written)
         self._continuing = _plain(Tokenizer.from_str(bare)) if bare else None

@@ -140,6 +140,15 @@ def test_a_template_that_shows_no_answer_is_refused(tmp_path):
         encode_row([USER, ANSWER], ChatTokenizer(folder))
 
 
+def test_a_tokenizer_that_cannot_be_read_says_so(tmp_path):
+    folder = write_tiny_model(tmp_path / "cut")
+    path = folder / "tokenizer.json"
+    path.write_text(path.read_text()[:-20])
+
+    with pytest.raises(TokenizerUnusable, match=r"tokenizer\.json of cut cannot be read"):
+        ChatTokenizer(folder)
+
+
 def test_a_template_that_refuses_the_conversation_says_why(tmp_path):
     folder = write_tiny_model(tmp_path / "strict")
     (folder / "chat_template.jinja").write_text("{{ raise_exception('roles must alternate') }}")
