@@ -22,7 +22,7 @@ _SIGNS = re.compile(r"[^\w\n#*+-]*")
 # Words that the task does not have, less its own among them, and their share of the run. Right answers in other words have
 # such runs, too, with `of`, `the` and `is` between them; a few words of marking are no part of any.
 _ENOUGH, _OF_MARKING_ENOUGH = 5.0, 2.0
-_DENSE = 0.6
+_DENSE, _OF_MARKING_DENSE = 0.6, 0.35
 # A run ends where two of the task's own words follow each other.
 _FALL = 1.5
 _OWN_AT_THE_EDGE = 2
@@ -118,7 +118,7 @@ def _asides(unit: Sequence[_Word]) -> Iterator[tuple[int, int]]:
     for first, last in _runs(unit):
         run = unit[first : last + 1]
         total, marking = sum(word.weight for word in run), sum(word.is_of_marking for word in run)
-        if marking and total >= _OF_MARKING_ENOUGH:
+        if marking and total >= max(_OF_MARKING_ENOUGH, _OF_MARKING_DENSE * len(run)):
             first, last = _to_the_clause(unit, first, last, _OWN_AT_THE_EDGE if marking > 1 else 0)  # noqa: PLW2901
         elif total < max(_ENOUGH, _DENSE * len(run)):
             continue

@@ -18,8 +18,6 @@ from forge_evaluator.scorers.vocabulary import FUNCTION_WORDS, content, stem, wo
 _SHARE = 0.3
 _MARKING_SHARE = 0.5
 _TWO = 2
-# So many words of marking has a task that is about it, as a rubric is.
-_MANY = 6
 _COMMONPLACE = frozenset(
     map(
         stem,
@@ -275,7 +273,6 @@ class Topic:
         self._stems = _telling(self._all)
         self._said = self._all - _OF_MARKING
         self._pairs = frozenset(pairwise(spoken))
-        self._is_of_marking = len(self._all & _OF_MARKING) >= _MANY
         self._figures = frozenset(word for word in spoken if word[0].isdigit())
 
     def holds(self, sentence: Sentence) -> bool:
@@ -327,7 +324,7 @@ class Topic:
         if before in _DEMONSTRATIVE and word in _SELF:
             return True
         return stem(word) not in self._all and (
-            (stem(word) in _JUDGING and not self._is_of_marking)
+            stem(word) in _JUDGING
             or stem(before + word) in _OF_MARKING - self._all  # `the rub ric`
             or bool(_OTHER_SCRIPT.search(word))
         )
