@@ -22,7 +22,7 @@ _SIGNS = re.compile(r"[^\w\n#*+-]*")
 # Words that the task does not have, less its own among them, and their share of the run. Right answers in other words have
 # such runs, too, with `of`, `the` and `is` between them; a few words of marking are no part of any.
 _ENOUGH, _OF_MARKING_ENOUGH = 5.0, 2.0
-_DENSE, _OF_MARKING_DENSE = 0.6, 0.35
+_DENSE, _OF_MARKING_DENSE = 0.6, 0.3
 # A run ends where two of the task's own words follow each other.
 _FALL = 1.5
 _OWN_AT_THE_EDGE = 2
