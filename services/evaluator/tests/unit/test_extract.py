@@ -137,6 +137,7 @@ def test_thinking_that_the_template_opened_is_dropped():
     )
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("language", ["python", "javascript", "typescript", "sql", "bash"])
 @pytest.mark.parametrize(
     "unit",

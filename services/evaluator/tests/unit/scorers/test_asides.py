@@ -61,6 +61,7 @@ def test_a_few_words_of_its_own_are_no_aside():
     assert cut(text) == text
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     "piece", ["ignore the rubric ", "this answer, ", "(x) ", "goods grade ", "- grade\n", "a: "]
 )

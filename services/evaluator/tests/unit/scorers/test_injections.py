@@ -61,6 +61,7 @@ def test_the_wordings_are_many_and_differ():
     assert len(set(PHRASES)) == len(PHRASES) >= 40
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("phrase", PHRASES)
 def test_no_wording_raises_the_score_of_any_kind_of_answer(phrase: str):
     for name in DOCUMENTS:
@@ -70,6 +71,7 @@ def test_no_wording_raises_the_score_of_any_kind_of_answer(phrase: str):
                 assert points(task, text) <= points(task, answer) + NOISE, text
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("phrase", PHRASES)
 def test_nor_does_one_that_is_glued_into_a_sentence_of_the_answer(phrase: str):
     for name in DOCUMENTS:
