@@ -75,6 +75,7 @@ def tensors(path):
     return {each.name: each for each in GGUFReader(path).tensors}
 
 
+@pytest.mark.integration
 @needs_cyllama
 @pytest.mark.parametrize("quant", MIXES)
 @pytest.mark.parametrize(

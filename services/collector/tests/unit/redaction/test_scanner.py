@@ -33,6 +33,7 @@ def covers(text: bytes, spans: set[tuple[int, int]]) -> bool:
     return all(any(s.start <= start and end <= s.end for s in found) for start, end in spans)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("which", SETS)
 def test_triggers_miss_nothing_that_patterns_find(which: str) -> None:
     for document in documents(which, copies=1):
