@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 from forge_collector.redaction import labels, values
 from forge_common.contracts.domain import RedactionClass
@@ -63,9 +62,6 @@ _CODE = re.compile(
 _WRAPS = frozenset(b"value string default data text str body send type fill".split())
 
 
-_NONE: Mapping[int, int] = MappingProxyType({})
-
-
 @dataclass(frozen=True, slots=True)
 class Labelled:
     """What `rule.Rule` is for a pattern. `triggers` are common to all labels; which one it was is looked up afterwards."""
@@ -79,11 +75,9 @@ class Labelled:
     is_labelled: bool = True
 
     def spans(self, text: bytes, start: int, end: int) -> Iterator[tuple[int, int]]:
-        yield from self.behind(text, labels.ends(text, start, end, is_password=self.is_password))
+        yield from self.behind(text, labels.ends(text, start, end, is_password=self.is_password), {})
 
-    def behind(
-        self, text: bytes, ends: list[int], known: Mapping[int, int] = _NONE
-    ) -> Iterator[tuple[int, int]]:
+    def behind(self, text: bytes, ends: list[int], known: Mapping[int, int]) -> Iterator[tuple[int, int]]:
         """The values of the labels that end at `ends`, in order.
 
         known: where secrets begin and end that their own form betrayed.
