@@ -13,7 +13,7 @@ from importlib import resources, util
 from pathlib import Path
 from typing import Any
 
-from forge_evaluator.sandbox import seccomp
+from forge_evaluator.sandbox import seccomp, users
 from forge_evaluator.sandbox.model import Limits, Walls
 
 _PACKAGE = "forge_evaluator.sandbox.inside"
@@ -45,25 +45,25 @@ zygote.main(host, sent["config"], int(sys.argv[2]))
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """How to start one: `prefix` comes before the interpreter; `uid` is what root gives up its own for."""
+    """How to start one: `prefix` comes before the interpreter; `gives_up_root` for a uid of its own."""
 
     walls: Walls
     interpreter: str
     prefix: tuple[str, ...] = ()
     readable: tuple[str, ...] = ()
-    uid: int | None = None
+    gives_up_root: bool = False
     limits_processes: bool = True
     node: str | None = None
 
-    def letter(self, limits: Limits) -> bytes:
+    def letter(self, limits: Limits, uid: int | None) -> bytes:
         """What the zygote is sent first of all."""
-        return json.dumps({"modules": _modules(), "config": self._config(limits)}).encode()
+        return json.dumps({"modules": _modules(), "config": self._config(limits, uid)}).encode()
 
-    def _config(self, limits: Limits) -> dict[str, Any]:
+    def _config(self, limits: Limits, uid: int | None) -> dict[str, Any]:
         filters = seccomp.Profile if seccomp.supported() else ()
         return {
             "walls": self.walls.value,
-            "uid": self.uid,
+            "uid": uid,
             "readable": list(self.readable),
             "filters": {profile.value: seccomp.build(profile=profile).hex() for profile in filters},
             "node_path": self.node,
@@ -77,23 +77,31 @@ class Launch:
             "threads": limits.threads if self.limits_processes else None,
         }
 
-    def start(self, theirs: socket.socket, errors: int) -> subprocess.Popen[bytes]:
-        """Raises OSError."""
-        with _opened(self.node) as node:
-            return self._spawn(theirs.fileno(), node, errors)
+    def start(self, theirs: socket.socket, errors: int) -> tuple[subprocess.Popen[bytes], int | None]:
+        """The process, and the uid that is its own where root was given up. Raises OSError."""
+        with contextlib.ExitStack() as until_started:
+            node = until_started.enter_context(_opened(self.node))
+            passed = [theirs.fileno(), *([node] if node >= 0 else [])]
+            uid = None
+            if self.gives_up_root:
+                uid, claim = users.claim()
+                passed.append(until_started.enter_context(claim).fileno())
+            return self._spawn(theirs.fileno(), node, passed, uid, errors), uid
 
-    def _spawn(self, socket_: int, node: int, errors: int) -> subprocess.Popen[bytes]:
+    def _spawn(
+        self, socket_: int, node: int, passed: list[int], uid: int | None, errors: int
+    ) -> subprocess.Popen[bytes]:
         # -S keeps site-packages out; the environment is empty but for a fixed hash seed, so that runs can be repeated.
         python = [self.interpreter, "-s", "-S", "-B", "-c", _BOOTSTRAP, str(socket_), str(node)]
         user: dict[str, Any] = {}
-        if self.walls is Walls.LANDLOCK and self.uid is not None:
-            user = {"user": self.uid, "group": self.uid, "extra_groups": ()}
+        if self.walls is Walls.LANDLOCK and uid is not None:
+            user = {"user": uid, "group": uid, "extra_groups": ()}
         process: subprocess.Popen[bytes] = subprocess.Popen(
             [*self.prefix, *python],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=errors,
-            pass_fds=[socket_, *([node] if node >= 0 else [])],
+            pass_fds=passed,
             env={"PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8", "LD_BIND_NOW": "1"},
             cwd=Path("/"),
             start_new_session=True,

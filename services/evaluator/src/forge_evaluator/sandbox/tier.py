@@ -14,7 +14,6 @@ from forge_evaluator.sandbox.knock import knock
 from forge_evaluator.sandbox.launch import Launch, node_program
 from forge_evaluator.sandbox.model import NoSandbox, SandboxLost, Walls
 
-_NOBODY = 65534
 _SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/alternatives")
 _DEVICES = ("/dev/null", "/dev/urandom")
 _SYSTEM_PYTHON = Path("/usr/bin/python3")
@@ -39,7 +38,7 @@ class Tier:
             Walls.LANDLOCK: "Landlock, seccomp",
             Walls.SEATBELT: "Seatbelt; memory is not limited",
         }[self.launch.walls]
-        uid = f", uid {self.launch.uid}" if self.launch.uid is not None else ""
+        uid = ", a uid of its own" if self.launch.gives_up_root else ""
         versions = {"python": self.python, "node": self.node, "sqlite": self.sqlite, "bash": self.bash}
         told = [f"{name} {version}" if version else f"no {name}" for name, version in versions.items()]
         return f"{self.letter}: {details}{uid}, {', '.join(told)}"
@@ -68,18 +67,18 @@ def _launches() -> Iterator[Launch]:
         yield from _seatbelt()
     if not (sys.platform.startswith("linux") and seccomp.supported()):
         return
-    uid = _NOBODY if os.geteuid() == 0 else None
+    is_root = os.geteuid() == 0
     node = node_program()
     for interpreter, prefix in _interpreters():
         readable = tuple(path for path in (*_SYSTEM, prefix) if Path(path).exists())
         readable = readable[:-1] if prefix.startswith("/usr") else readable
         if bwrap := shutil.which("bwrap"):
             yield Launch(
-                Walls.BUBBLEWRAP, interpreter, _bubblewrap(bwrap, readable), readable, uid, node=node
+                Walls.BUBBLEWRAP, interpreter, _bubblewrap(bwrap, readable), readable, is_root, node=node
             )
-        yield Launch(Walls.NAMESPACES, interpreter, (), readable, uid, node=node)
+        yield Launch(Walls.NAMESPACES, interpreter, (), readable, is_root, node=node)
         # An ordinary user's own processes count towards the limit, so it can only bite for a uid of its own.
-        yield Launch(Walls.LANDLOCK, interpreter, (), (*readable, *_DEVICES), uid, uid is not None, node)
+        yield Launch(Walls.LANDLOCK, interpreter, (), (*readable, *_DEVICES), is_root, is_root, node)
 
 
 def _interpreters() -> Iterator[tuple[str, str]]:
@@ -126,4 +125,4 @@ def _seatbelt() -> Iterator[Launch]:
     for interpreter, prefix in _interpreters():
         node = node_program()
         profile = _PROFILE.format(interpreter=interpreter, prefix=prefix, node=node or interpreter)
-        yield Launch(Walls.SEATBELT, interpreter, (program, "-p", profile), (), None, node=node)
+        yield Launch(Walls.SEATBELT, interpreter, (program, "-p", profile), (), node=node)

@@ -118,7 +118,7 @@ class Worker:
         self._control, theirs = socket.socketpair()
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 (closed in close)
         try:
-            self._process = launch.start(theirs, self._errors.fileno())
+            self._process, self.uid = launch.start(theirs, self._errors.fileno())
         except OSError as error:
             self._control.close()
             self._errors.close()
@@ -134,7 +134,7 @@ class Worker:
     def _start(self, launch: Launch) -> str:
         self._control.settimeout(_START_S)
         try:
-            frames.send(self._control, launch.letter(self.limits))
+            frames.send(self._control, launch.letter(self.limits, self.uid))
             hello = frames.receive(self._control, _FRAME_LIMIT)
         except (frames.Closed, frames.Malformed, OSError) as error:
             raise SandboxLost(f"the sandbox did not start: {self._last_words() or error}") from error

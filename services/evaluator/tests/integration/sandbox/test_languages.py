@@ -41,7 +41,9 @@ def node(pool):
 
 
 def call(node, code, entry_point, *arguments, language=Language.JAVASCRIPT):
-    return node.run(Job(code, entry_point, (arguments,), language)).replies[0]
+    execution = node.run(Job(code, entry_point, (arguments,), language))
+    assert len(execution.replies) == 1, execution
+    return execution.replies[0]
 
 
 @pytest.mark.parametrize("shape", SHAPES)

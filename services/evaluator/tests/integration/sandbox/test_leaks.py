@@ -23,6 +23,7 @@ from forge_evaluator.sandbox import (
     ShellRun,
     SqlJob,
     SqlRun,
+    users,
 )
 
 pytestmark = pytest.mark.integration
@@ -105,7 +106,7 @@ def look(pool):
         "descriptors inside": sum(descriptors(process) for process in inside),
         "mounts": mounts(me.pid),
         "mounts inside": sum(mounts(process.pid) for process in inside),
-        "files": len(files_of(pool.tier.launch.uid)),
+        "files": len(files_of_sandboxes()),
     }
 
 
@@ -123,9 +124,9 @@ def mounts(pid):
     return 0
 
 
-def files_of(uid):
-    """Files of the sandbox's own user; without one, others' files in the shared folder could not be told apart."""
-    return [] if uid is None else [path for path in Path("/tmp").iterdir() if owner(path) == uid]
+def files_of_sandboxes():
+    """Files of the sandboxes' own users; without one, others' files in the shared folder could not be told apart."""
+    return [path for path in Path("/tmp").iterdir() if owner(path) in users.OWN]
 
 
 def owner(path):

@@ -11,7 +11,7 @@ import time
 import psutil
 import pytest
 
-from forge_evaluator.sandbox import End, Job, NoSandbox, Pool, Walls, probe, talk, tier
+from forge_evaluator.sandbox import End, Job, Language, Limits, NoSandbox, Pool, Walls, probe, talk, tier
 from forge_evaluator.sandbox.model import SandboxLost
 
 pytestmark = pytest.mark.integration
@@ -78,6 +78,34 @@ def test_hostile_neighbours_flip_no_verdict(tier):
         neighbour.join()
 
     assert values == [2] * 20
+
+
+MANY_THREADS = """
+import threading
+def f():
+    threading.stack_size(65536)
+    try:
+        for _ in range(1000):
+            threading.Thread(target=threading.Event().wait, daemon=True).start()
+    except RuntimeError:
+        pass
+    threading.Event().wait()
+"""
+
+
+def test_threads_without_end_keep_no_neighbour_from_starting_its_own(tier):
+    if not tier.node:
+        pytest.skip(f"no Node behind these walls: {tier.description}")
+    with Pool(tier, workers=2, limits=Limits(wall_s=4)) as pool:
+        neighbour = threading.Thread(target=lambda: pool.run(Job(MANY_THREADS, "f", ((),))))
+        neighbour.start()
+        time.sleep(1)  # long enough for its threads to be there, and they stay for three seconds more
+
+        execution = pool.run(Job("const f = () => 1;", "f", ((),), Language.JAVASCRIPT))
+
+        assert neighbour.is_alive()
+        neighbour.join()
+    assert [reply.value for reply in execution.replies] == [1], execution
 
 
 def test_a_job_that_always_takes_the_sandbox_down_is_blamed_once_a_harmless_one_works(tier, monkeypatch):
