@@ -2,13 +2,12 @@
 
 Each has the whole base, or where no card holds it a share of every block (`sharded.py`). The first process decides
 everything and has optimizer, checkpoints and reports. The others lend it sums: for each batch they are sent the adapter's
-weights and which rows, and send back losses and gradients. So resuming, early stopping and the budget are what they are
-on one card.
+weights and which rows, and send back what they found and gradients. So resuming, early stopping and the budget are what
+they are on one card, for SFT and for DPO.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
@@ -17,15 +16,17 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, NamedTuple, NoReturn
 
 import torch
 import torch.distributed as dist
+from peft import PeftModel
 
 from forge_common.weights.batches import packs
-from forge_trainer_cuda.jobs import TrainJob
+from forge_common.weights.rows import TokenRow
+from forge_trainer_cuda.jobs import Lending, Stage, TrainJob
 from forge_trainer_cuda.memory import is_out_of_memory
 
 # The others wait while the first one saves and loads.
@@ -39,11 +40,15 @@ CANNOT_GO_ON = signal.SIGABRT
 
 
 class Order(NamedTuple):
-    """What all processes do next, each with its share of `rows`."""
+    """What all processes do next, each with its share of `rows`.
+
+    `known` is what the first process knows of each of them: with pairs, what the reference says.
+    """
 
     task: str
     rows: list[int]
     max_tokens: int
+    known: tuple[float, ...] = ()
 
 
 class Share(NamedTuple):
@@ -56,22 +61,29 @@ class Share(NamedTuple):
     max_tokens: int
     total: int
     passes: int = 0
+    known: Mapping[int, float] = {}
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """`work` does a share and returns its part of the mean loss. `lengths` and `targets` are its rows'."""
+    """`work` does a share and returns `answers` numbers, which are the answer when those of all shares are added up: of a
+    mean loss its part, of a row of its own what it found, and zero of everybody else's.
 
-    work: Callable[[Share], float]
+    `lengths` and `targets` are the rows' that an order may name.
+    """
+
+    work: Callable[[Share], Sequence[float]]
     lengths: Sequence[int]
     targets: Sequence[int]
+    answers: int = 1
     has_gradients: bool = False
 
     def all_shares(self, order: Order, size: int) -> list[Share]:
         parts = shares(order.rows, self.lengths, size)
         passes = max(len(packs(part, self.lengths, order.max_tokens)) for part in parts)
         total = sum(self.targets[row] for row in order.rows)
-        return [Share(part, order.max_tokens, total, passes) for part in parts]
+        known = dict(zip(order.rows, order.known, strict=True)) if order.known else {}
+        return [Share(part, order.max_tokens, total, passes, known) for part in parts]
 
 
 class Alone:
@@ -80,10 +92,12 @@ class Alone:
     def __init__(self, tasks: Mapping[str, Task]) -> None:
         self._tasks = tasks
 
-    def do(self, task: str, rows: Sequence[int], max_tokens: int) -> float:
-        """The mean loss of the rows."""
+    def do(
+        self, task: str, rows: Sequence[int], max_tokens: int, known: Sequence[float] = ()
+    ) -> Sequence[float]:
+        """The task's answers about the rows."""
         asked = self._tasks[task]
-        (share,) = asked.all_shares(Order(task, list(rows), max_tokens), 1)
+        (share,) = asked.all_shares(Order(task, list(rows), max_tokens, tuple(known)), 1)
         return asked.work(share)
 
 
@@ -96,9 +110,13 @@ class Crew:
         self._weights, self._tasks, self._is_sharded = weights, tasks, is_sharded
         self._rank, self._size = dist.get_rank(), dist.get_world_size()
 
-    def do(self, task: str, rows: Sequence[int], max_tokens: int) -> float:
-        """The mean loss of the rows. Raises torch.OutOfMemoryError when any process runs out, unless the base is divided."""
-        order = Order(task, list(rows), max_tokens)
+    def do(
+        self, task: str, rows: Sequence[int], max_tokens: int, known: Sequence[float] = ()
+    ) -> Sequence[float]:
+        """The task's answers about the rows. Raises torch.OutOfMemoryError when any process runs out, unless the base is
+        divided.
+        """
+        order = Order(task, list(rows), max_tokens, tuple(known))
         _tell(order)
         return self._work(order)
 
@@ -111,12 +129,13 @@ class Crew:
                 torch.cuda.empty_cache()
             self._forget()
 
-    def _work(self, order: Order) -> float:
+    def _work(self, order: Order) -> Sequence[float]:
         self._share_weights()
         task = self._tasks[order.task]
-        loss, error = 0.0, None
+        found: Sequence[float] = [0.0] * task.answers
+        error = None
         try:
-            loss = task.work(task.all_shares(order, self._size)[self._rank])
+            found = task.work(task.all_shares(order, self._size)[self._rank])
         except (RuntimeError, MemoryError) as failed:
             if not is_out_of_memory(failed):
                 raise
@@ -126,13 +145,13 @@ class Crew:
             error = str(failed)
         if error is not None:
             self._forget()
-        told = torch.tensor([loss, float(error is not None)], dtype=torch.float64)
+        told = torch.tensor([*found, float(error is not None)], dtype=torch.float64)
         dist.all_reduce(told)
-        if told[1] > 0:
+        if told[-1] > 0:
             raise torch.OutOfMemoryError(error or "memory ran out on another card")
         if task.has_gradients:
             self._sum_gradients()
-        return float(told[0])
+        return [float(answer) for answer in told[:-1]]
 
     def _share_weights(self) -> None:
         flat = torch.cat([weight.detach().reshape(-1) for weight in self._weights])
@@ -158,6 +177,20 @@ class Crew:
             weight.grad = None
 
 
+def crew(job: TrainJob, model: PeftModel, tasks: Mapping[str, Task]) -> Alone | Crew:
+    """Who does the tasks with `model`."""
+    if job.cards == 1:
+        return Alone(tasks)
+    weights = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return Crew(weights, tasks, is_sharded=bool(job.sharded))
+
+
+def idle(rows: Sequence[TokenRow]) -> TokenRow:
+    """What a process puts through the model while only the others have work: as little as can be, and nothing of it learned."""
+    shortest = min(rows, key=lambda row: len(row.tokens))
+    return replace(shortest, loss_mask=(False,) * len(shortest.tokens))
+
+
 def shares(batch: Sequence[int], lengths: Sequence[int], n: int) -> list[list[int]]:
     """The batch's rows in `n` parts of about as many tokens: the longest first, each to who has least."""
     parts: list[list[int]] = [[] for _ in range(n)]
@@ -170,11 +203,21 @@ def shares(batch: Sequence[int], lengths: Sequence[int], n: int) -> list[list[in
 
 
 @contextmanager
-def others(job: TrainJob) -> Iterator[None]:
-    """Start a process for every other card, and end them. They end with this one, however it ends."""
+def others(job: TrainJob, stage: Stage, longest_pair: int | None = None) -> Iterator[None]:
+    """Start a process for every other card, and end them. They end with this one, however it ends.
+
+    `longest_pair` is the first card's, so that all number the same pairs alike.
+    """
+    if job.cards == 1:
+        yield
+        return
     with ExitStack() as stack:
         port = _free_port()
-        started = [stack.enter_context(_process(job, rank, port)) for rank in range(1, job.cards)]
+        lent = [
+            Lending(job=job, rank=rank, port=port, stage=stage, longest_pair=longest_pair)
+            for rank in range(1, job.cards)
+        ]
+        started = [stack.enter_context(_process(each)) for each in lent]
         is_over = threading.Event()
         for process in started:
             threading.Thread(target=_end_with, args=(process, is_over), daemon=True).start()
@@ -204,17 +247,15 @@ def join(job: TrainJob, rank: int, port: int) -> None:
 
 
 @contextmanager
-def _process(job: TrainJob, rank: int, port: int) -> Iterator[subprocess.Popen[str]]:
+def _process(lending: Lending) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
         [sys.executable, "-m", "forge_trainer_cuda.other"],
-        env=os.environ | _own_card(rank), stdin=subprocess.PIPE, stdout=sys.stderr, text=True,
+        env=os.environ | _own_card(lending.rank), stdin=subprocess.PIPE, stdout=sys.stderr, text=True,
     )  # fmt: skip
     assert process.stdin is not None
     try:
         # The pipe stays open: the other ends when it closes.
-        process.stdin.write(
-            json.dumps({"job": job.model_dump(mode="json"), "rank": rank, "port": port}) + "\n"
-        )
+        process.stdin.write(lending.model_dump_json() + "\n")
         process.stdin.flush()
         yield process
     finally:

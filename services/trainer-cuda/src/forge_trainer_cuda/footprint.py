@@ -229,11 +229,10 @@ def table(choice: Choice, cards: int = 1) -> str:
     lines = [f"{name:52}{size / GIB:7.2f} GiB" for name, size in rows.items()]
     where = "on the card" if choice.embedding_on_card else "in the CPU's memory"
     lines.append(f"the embedding is {where}; CUDA's own {CONTEXT / GIB:.1f} GiB are beside it")
-    if cards == 1:
-        half = choice.tokens // 2
-        lines.append(f"DPO takes the same: both rows of a pair go at once, so up to {half} tokens each")
-    else:
-        lines.append(f"the blocks are divided among {cards} cards, two whole at a time; DPO wants one card")
+    if cards > 1:
+        lines.append(f"the blocks are divided among {cards} cards, two whole at a time")
+    half = choice.tokens // 2
+    lines.append(f"DPO takes the same: both rows of a pair go at once, so up to {half} tokens each")
     return "\n".join(lines)
 
 

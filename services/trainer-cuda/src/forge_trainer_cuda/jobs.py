@@ -6,9 +6,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
+from forge_common.contracts.base import Contract
 from forge_common.weights import jobs
 
 DeviceKind = Literal["cuda", "cpu"]
+Stage = Literal["sft", "dpo"]
 
 
 class TrainJob(jobs.TrainJob):
@@ -21,6 +23,19 @@ class TrainJob(jobs.TrainJob):
     cards: int = 1
     compiled: bool = False
     sharded: bool | None = None
+
+
+class Lending(Contract):
+    """What the process of a further card is started with: whom it joins, and in which stage of the job.
+
+    `longest_pair` is the most tokens of both rows of a pair that is learned; None where all are.
+    """
+
+    job: TrainJob
+    rank: int
+    port: int
+    stage: Stage
+    longest_pair: int | None = None
 
 
 class GreedyJob(jobs.GreedyJob):

@@ -117,7 +117,8 @@ def longest_pair(job: TrainJob) -> int | None:
     if job.device != "cuda":
         return None
     shape, method = _shape_and_method(job)
-    choice = choose(shape, method, job.rules.rank, _limit_bytes())
+    cards = job.cards if job.sharded else 1
+    choice = choose(shape, method, job.rules.rank, _limit_bytes(), cards=cards)
     return None if choice is None else choice.tokens
 
 

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
 import threading
 
+from forge_trainer_cuda.jobs import Lending
+
 
 def main() -> None:
-    order = json.loads(sys.stdin.readline())
+    lending = Lending.model_validate_json(sys.stdin.readline())
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    if order["job"]["rules"]["method"] != "qlora":
+    job = lending.job
+    if job.rules.method != "qlora":
         # As the child does.
         sys.modules["bitsandbytes"] = None  # type: ignore[assignment]
+    from forge_trainer_cuda import dpo, train
     from forge_trainer_cuda.cards import join
-    from forge_trainer_cuda.jobs import TrainJob
     from forge_trainer_cuda.memory import limit_memory
-    from forge_trainer_cuda.train import lend
 
-    job = TrainJob.model_validate(order["job"])
-    join(job, order["rank"], order["port"])
+    join(job, lending.rank, lending.port)
     limit_memory(job.rules.max_memory_gb, job.device)
-    lend(job)
+    if lending.stage == "dpo":
+        dpo.lend(job, lending.longest_pair)
+    else:
+        train.lend(job)
 
 
 def _die_with_parent() -> None:

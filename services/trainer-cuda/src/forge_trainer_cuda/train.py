@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -18,9 +16,9 @@ from forge_common.weights.jobs import TrainOutcome
 from forge_common.weights.rows import TokenRow, training_rows
 from forge_common.weights.tokenizer import ChatTokenizer
 from forge_common.weights.training import Framework, Reports, read_rows
-from forge_trainer_cuda.cards import Alone, Crew, Share, Task, others
+from forge_trainer_cuda.cards import Crew, Share, Task, crew, idle, others
 from forge_trainer_cuda.descent import best_adapter, descend, peak_memory_bytes
-from forge_trainer_cuda.dpo import prefer, refuse_if_divided
+from forge_trainer_cuda.dpo import prefer
 from forge_trainer_cuda.jobs import TrainJob
 from forge_trainer_cuda.logits import cross_entropy, log_probabilities
 from forge_trainer_cuda.memory import (
@@ -33,7 +31,7 @@ from forge_trainer_cuda.memory import (
     release,
     tokens_at_once,
 )
-from forge_trainer_cuda.model import go_on_from, load_trainable
+from forge_trainer_cuda.model import go_on_from, load_trainable, settle_arithmetic
 from forge_trainer_cuda.packed import hidden_states
 from forge_trainer_cuda.recompute import Recompute
 
@@ -41,25 +39,13 @@ from forge_trainer_cuda.recompute import Recompute
 def train(job: TrainJob, report: Reports) -> TrainOutcome:
     limit_memory(job.rules.max_memory_gb, job.device)
     job = job.model_copy(update={"sharded": must_divide(job)})
-    refuse_if_divided(job)
     return training.train(job, report, Framework(job.device, fine_tune, prefer, is_out_of_memory, release))
-
-
-def settle_arithmetic(device: str) -> None:
-    """On the CPU the same bits every time; on a card the fastest that bf16 training can tell no difference of."""
-    torch.use_deterministic_algorithms(mode=device == "cpu", warn_only=True)
-    # Nothing here reads memory that it has not written.
-    torch.utils.deterministic.fill_uninitialized_memory = False
-    if device == "cuda":
-        torch.set_float32_matmul_precision("high")
 
 
 def fine_tune(job: TrainJob, report: Reports) -> TrainOutcome:
     """Supervised, on what the assistant wrote. Raises RowsTooLong."""
     encoded, valid = read_rows(job, report)
-    with ExitStack() as stack:
-        if job.cards > 1:
-            stack.enter_context(others(job))
+    with others(job, "sft"):
         learner = Learner(job, encoded.rows, valid)
         if job.parent is not None:
             go_on_from(learner.model, Path(job.parent), job.rules)
@@ -85,9 +71,9 @@ def fine_tune(job: TrainJob, report: Reports) -> TrainOutcome:
 def lend(job: TrainJob) -> None:
     """What the processes of further cards do."""
     encoded, valid = training_rows(job, ChatTokenizer(Path(job.base)))
-    crew = Learner(job, encoded.rows, valid).crew
-    assert isinstance(crew, Crew)
-    crew.follow()
+    learner = Learner(job, encoded.rows, valid)
+    assert isinstance(learner.crew, Crew)
+    learner.crew.follow()
 
 
 class Learner:
@@ -110,21 +96,22 @@ class Learner:
             "learn": Task(self.backward, self.lengths, [row.targets for row in rows], has_gradients=True),
             "judge": Task(self.losses, [len(row.tokens) for row in valid], [row.targets for row in valid]),
         }
-        weights = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-        self.crew = Crew(weights, tasks, is_sharded=self._sharded) if job.cards > 1 else Alone(tasks)
+        self.crew = crew(job, self.model, tasks)
 
     def gradients(self, batch: Sequence[int], max_tokens: int) -> float:
         """Add the batch's gradients; the mean loss per target."""
-        return self.crew.do("learn", batch, max_tokens)
+        (loss,) = self.crew.do("learn", batch, max_tokens)
+        return loss
 
     def judged_in(self, room: Room) -> float | None:
         """The mean loss per target of the rows that judge; None without any."""
         if not self._valid:
             return None
         longest, rows = max(len(row.tokens) for row in self._valid), range(len(self._valid))
-        return room.fit(longest, lambda max_tokens: self.crew.do("judge", rows, max_tokens), lambda: None)
+        (loss,) = room.fit(longest, partial(self.crew.do, "judge", rows), lambda: None)
+        return loss
 
-    def backward(self, share: Share) -> float:
+    def backward(self, share: Share) -> list[float]:
         """Add the gradients of the share's rows, some at a time; their part of the mean loss."""
         loss = torch.zeros((), device=self._device)
         for pack_of in self._packs(share, self._rows):
@@ -134,15 +121,15 @@ class Learner:
                 part.backward()
             loss += part.detach()
         # The step's only wait for the card.
-        return float(loss)
+        return [float(loss)]
 
-    def losses(self, share: Share) -> float:
+    def losses(self, share: Share) -> list[float]:
         """As `backward`, without gradients, and exact."""
         self.model.eval()
         with torch.no_grad():
             found = [exact_loss(self.model, each, self._device) for each in self._packs(share, self._valid)]
         self.model.train()
-        return math.fsum(torch.stack(found).tolist()) / share.total if found else 0.0
+        return [math.fsum(torch.stack(found).tolist()) / share.total if found else 0.0]
 
     def _packs(self, share: Share, rows: Sequence[TokenRow]) -> Iterator[list[TokenRow]]:
         cut = packs(share.rows, [len(row.tokens) for row in rows], share.max_tokens)
@@ -150,9 +137,7 @@ class Learner:
             yield [rows[row] for row in pack_of]
         if self._sharded:
             # Every process takes part in every pass, or the others wait for its share of the blocks for ever.
-            shortest = min(rows, key=lambda row: len(row.tokens))
-            nothing = replace(shortest, loss_mask=(False,) * len(shortest.tokens))
-            yield from ([nothing] for _ in range(share.passes - len(cut)))
+            yield from ([idle(rows)] for _ in range(share.passes - len(cut)))
 
     def forget(self) -> None:
         """What a pass left that ran out of memory."""

@@ -36,21 +36,24 @@ def test_log_probabilities_are_the_models_own_over_the_answer(tiny, make_preferr
     assert found.tolist() == pytest.approx(expected, rel=1e-4)
 
 
-def test_the_loss_and_its_gradient_are_those_of_the_paper(tiny, make_preferring):
-    pairs = read_pairs(make_preferring(n=6)).pairs
-    model = load_trainable(tiny, make_preferring().rules, "cpu")
-    known = torch.linspace(-1, 1, len(pairs))
+def test_the_loss_and_its_gradient_are_those_of_the_paper(make_preferring):
+    job = make_preferring(n=7)
+    pairs = read_pairs(job).pairs
+    policy = Policy(job, pairs, 0.3)
+    known = torch.linspace(-1, 1, 6)
+    weights = [parameter for parameter in policy.model.parameters() if parameter.requires_grad]
 
-    loss = Policy(model, Room(64, lambda _: None), 0.3, "cpu").backward(pairs, known)
-    in_pieces = [p.grad.clone() for p in model.parameters() if p.requires_grad]
-    model.zero_grad()
-    sums = row_log_probabilities(model, [row for both in pairs for row in both], "cpu").view(-1, 2)
+    loss = policy.gradients(range(6), known.tolist(), Room(64, lambda _: None))
+    in_pieces = [weight.grad.clone() for weight in weights]
+    policy.model.zero_grad()
+    # The first one is held out.
+    sums = row_log_probabilities(policy.model, [row for both in pairs[1:] for row in both], "cpu").view(-1, 2)
     expected = -torch.log(torch.sigmoid(0.3 * (sums[:, 0] - sums[:, 1] - known))).mean()
     expected.backward()
 
     assert loss == pytest.approx(expected.item(), rel=1e-5)
-    for found, parameter in zip(in_pieces, (p for p in model.parameters() if p.requires_grad), strict=True):
-        assert torch.allclose(found, parameter.grad, atol=1e-6)
+    for found, weight in zip(in_pieces, weights, strict=True):
+        assert torch.allclose(found, weight.grad, atol=1e-6)
 
 
 @pytest.mark.parametrize("at_once", [1, 64 * 5, 2**25])
