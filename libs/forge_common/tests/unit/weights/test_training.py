@@ -104,7 +104,7 @@ class Ladder:
             valid="",
             system_prompt="",
             rules=TrainingRules(max_seq_length=2000),
-            workdir="work",
+            workdir=str(folder / "work"),
             max_tokens_at_once=4096,
         )
         return train(job, Heard(), framework)
@@ -121,7 +121,8 @@ def test_where_a_row_does_not_fit_shorter_ones_are_tried_in_folders_of_their_own
     assert ladder.train(tmp_path) == "trained"
 
     assert ladder.tried == [2000, 1000, 500]
-    assert ladder.workdirs == ["work", "work/rows-1000", "work/rows-1000/rows-500"]
+    relative = [Path(workdir).relative_to(tmp_path).as_posix() for workdir in ladder.workdirs]
+    assert relative == ["work", "work/rows-1000", "work/rows-1000/rows-500"]
     assert ladder.released == 2
 
 
