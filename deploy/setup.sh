@@ -30,8 +30,11 @@ if command -v uv >/dev/null 2>&1; then uv=uv; else
     uv="$venv/bin/uv"
 fi
 
-# What pip was told about local wheels holds for uv too.
-links=${PIP_FIND_LINKS:-$("$python" -m pip config get global.find-links 2>/dev/null || true)}
+# What pip was told about certificates and local wheels holds for uv too. `pip config get` would read one file of several.
+pip_says() { "$python" -m pip config list 2>/dev/null | sed -n "s/^global\\.$1='\\(.*\\)'\$/\\1/p" | sed 's/\\n/ /g'; }
+cert=${SSL_CERT_FILE:-${PIP_CERT:-$(pip_says cert)}}
+[ -z "$cert" ] || export SSL_CERT_FILE="$cert"
+links=${PIP_FIND_LINKS:-$(pip_says find-links)}
 # pip separates by spaces, uv by commas.
 export UV_FIND_LINKS="${UV_FIND_LINKS:-$(echo $links | tr ' ' ',')}"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import importlib.util
+import os
 import plistlib
 import re
 import shutil
@@ -90,3 +91,29 @@ def test_a_property_list_reads_and_starts_what_there_is(path):
     # What launchd takes as decimal is 077.
     assert job["Umask"] == 0o077
     assert "FORGE_HOME" in job["EnvironmentVariables"]
+
+
+def test_what_pip_was_told_on_this_machine_holds_for_the_installation_too(tmp_path):
+    """A company's own certificate and folder of wheels, in whichever of pip's files they stand."""
+    settings = tmp_path / "pip.conf"
+    settings.write_text("[global]\ncert = /etc/company.pem\nfind-links =\n    /wheels/a\n    /wheels/b\n")
+    uv = tmp_path / "bin" / "uv"
+    uv.parent.mkdir()
+    uv.write_text(f'#!/bin/sh\n[ "$1" = venv ] || {{ env > {tmp_path}/said; exit 1; }}\n')
+    uv.chmod(0o755)
+    told = {"PIP_CONFIG_FILE": str(settings), "FORGE_VENV": str(tmp_path / "venv"), "PYTHON": sys.executable}
+
+    subprocess.run(
+        ["sh", DEPLOY / "setup.sh"],
+        env={
+            "PATH": f"{uv.parent}:{os.environ['PATH']}",
+            "FORGE_TORCH": "cpu",
+            "HOME": str(tmp_path),
+            **told,
+        },
+        check=False,
+    )
+
+    said = dict(line.partition("=")[::2] for line in (tmp_path / "said").read_text().splitlines())
+    assert said["SSL_CERT_FILE"] == "/etc/company.pem"
+    assert said["UV_FIND_LINKS"] == "/wheels/a,/wheels/b"
