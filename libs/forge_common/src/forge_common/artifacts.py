@@ -62,7 +62,8 @@ def ref_of(data: bytes, kind: str) -> ArtifactRef:
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> Iterator[None]:
+    """Held by one thread of one process at a time, and let go of by the end of it."""
     with path.open("ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
@@ -149,7 +150,7 @@ class ArtifactClient:
         self._cache.root.mkdir(parents=True, exist_ok=True)
         partial = self._cache.root / f".partial-{sha256}"
         # One download per artifact at a time, over all threads and processes; a killed one is resumed by the next.
-        with _locked(partial.with_suffix(".lock")):
+        with locked(partial.with_suffix(".lock")):
             if not self._cache.has(sha256):
                 self._patiently(lambda: self._download(sha256, partial))
                 try:
@@ -163,6 +164,12 @@ class ArtifactClient:
     def forget(self, sha256: Sha256) -> None:
         """Remove the cached copy of what other people's text is in; the registry's own stays."""
         self._cache.remove(sha256)
+
+    def forget_weights(self, bundle: Sha256) -> None:
+        """For one that was laid out: gigabytes are not to lie here twice. Its texts, which others may share, stay."""
+        for file in self.read_json(bundle, Bundle).files:
+            if file.path.endswith(".safetensors"):
+                self.forget(file.sha256)
 
     def push(self, path: Path, kind: str) -> ArtifactRef:
         """Upload a file; nothing is sent when the registry has it."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from forge_common.artifacts import ArtifactClient
+from forge_common.artifacts import ArtifactClient, locked
 from forge_common.contracts.base import Bundle, Sha256
 from forge_common.contracts.stages import BaseModelRef
 from forge_common.errors import CallerError, Cancelled, DependencyDown, ForgeError
@@ -81,30 +81,30 @@ def _from_bundle(name: str, bundle: Sha256, artifacts: ArtifactClient, cache: Pa
     if folder.is_dir():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
+    # A worker for the card and one for the CPU of the same machine: the second finds what the first fetched.
+    with locked(cache / f".base-{bundle}.lock"):
+        if not folder.is_dir():
+            _lay_out(name, bundle, artifacts, folder)
+    return folder
+
+
+def _lay_out(name: str, bundle: Sha256, artifacts: ArtifactClient, folder: Path) -> None:
     # Each file is there twice for a moment: under its hash, where a broken download goes on, and laid out.
     sizes = [file.size for file in artifacts.read_json(bundle, Bundle).files]
     check_room(
         name,
         2 * sum(sizes),
         folder.parent,
-        fix=f"free some space, or set FORGE_HOME to a larger disk ({cache})",
+        fix=f"free some space, or set FORGE_HOME to a larger disk ({folder.parent})",
     )
     aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".incoming-"))
     try:
         artifacts.fetch_bundle(bundle, aside)
         aside.chmod(0o755)
-        _move(aside, folder)
+        aside.rename(folder)
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-    return folder
-
-
-def _move(aside: Path, folder: Path) -> None:
-    try:
-        aside.rename(folder)
-    except OSError:
-        if not folder.is_dir():  # else another process was faster; its copy is as good
-            raise
+    artifacts.forget_weights(bundle)
 
 
 def _from_hub(ref: BaseModelRef, check: Callable[[], None]) -> Path:

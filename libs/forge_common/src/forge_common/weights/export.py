@@ -139,9 +139,7 @@ def _export(
     _check_disk(request, base, workdir)
     tokenizer = ChatTokenizer(base)
     prompts = probe_prompts(request.domain, _valid_rows(request.dataset, artifacts), tokenizer)
-    adapter = (
-        None if request.adapter is None else artifacts.fetch_bundle(request.adapter, workdir / "adapter")
-    )
+    adapter = None if request.adapter is None else _laid_out(request.adapter, artifacts, workdir)
 
     _say(beat, 1, "asking the trained weights")
     answers = reference.greedy(base, prompts, [None] if adapter is None else [None, adapter], PROBE_TOKENS)
@@ -163,6 +161,12 @@ def _export(
         seconds=round(time.monotonic() - started, 3),
         versions={name: version(name) for name in ("gguf", "xllamacpp")},
     )
+
+
+def _laid_out(adapter: Sha256, artifacts: ArtifactClient, workdir: Path) -> Path:
+    folder = artifacts.fetch_bundle(adapter, workdir / "adapter")
+    artifacts.forget_weights(adapter)
+    return folder
 
 
 def _check_disk(request: ExportRequest, base: Path, workdir: Path) -> None:

@@ -216,7 +216,9 @@ def _parent(adapter: Sha256 | None, folder: Path, artifacts: ArtifactClient) -> 
     if adapter is None:
         return None
     shutil.rmtree(folder / "parent", ignore_errors=True)
-    return str(artifacts.fetch_bundle(adapter, folder / "parent"))
+    parent = artifacts.fetch_bundle(adapter, folder / "parent")
+    artifacts.forget_weights(adapter)
+    return str(parent)
 
 
 def environment() -> dict[str, str]:

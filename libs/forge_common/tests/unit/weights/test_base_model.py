@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from forge_common.artifacts import ArtifactClient
@@ -42,6 +45,40 @@ def test_a_bundle_is_laid_out_once_and_found_again(artifacts, tmp_path):
     assert resolve_base(ref, artifacts, tmp_path / "work") == folder
     assert (folder / "mark").exists()
     assert [path.name for path in (tmp_path / "work" / "bases").iterdir()] == [ref.bundle]
+
+
+@pytest.mark.enable_socket
+def test_a_base_that_was_laid_out_does_not_lie_in_the_cache_a_second_time(artifacts, tmp_path):
+    source = write_tiny_model(tmp_path / "source")
+    ref = BaseModelRef(name="tiny", bundle=artifacts.push_bundle(source, "base").sha256)
+    weights = (source / "model.safetensors").stat().st_size
+
+    folder = resolve_base(ref, artifacts, tmp_path / "work")
+
+    assert (folder / "model.safetensors").stat().st_size == weights
+    kept = [path.stat().st_size for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    assert max(kept) < weights
+    assert base_config(ref, artifacts) is not None
+
+
+@pytest.mark.enable_socket
+def test_of_two_workers_that_want_a_base_at_once_one_fetches_it(artifacts, tmp_path, monkeypatch):
+    ref = BaseModelRef(
+        name="tiny", bundle=artifacts.push_bundle(write_tiny_model(tmp_path / "source"), "base").sha256
+    )
+    fetched, fetch_bundle = [], ArtifactClient.fetch_bundle
+
+    def counted(client, sha256, into):
+        fetched.append(sha256)
+        time.sleep(0.3)
+        return fetch_bundle(client, sha256, into)
+
+    monkeypatch.setattr(ArtifactClient, "fetch_bundle", counted)
+    with ThreadPoolExecutor(2) as pool:
+        folders = list(pool.map(lambda _: resolve_base(ref, artifacts, tmp_path / "work"), range(2)))
+
+    assert folders[0] == folders[1]
+    assert fetched == [ref.bundle]
 
 
 @pytest.mark.enable_socket
