@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -23,16 +22,12 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, StreamingResponse
 
+from forge_common.local.process import free_port
+
 OVER = '{"error":{"code":400,"message":"request (1224 tokens) exceeds the available context size (512 tokens)","type":"exceed_context_size_error"}}'
 
 
 MODELS = ("engie-coder:v1", "engie-coder:v2", "llama3:latest")
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 @contextmanager

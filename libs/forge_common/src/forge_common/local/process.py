@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -19,11 +20,33 @@ class ServerDidNotStart(ForgeError):
     """A server of ours ended, or did not answer in time."""
 
 
+# Below what Linux (32768) and macOS (49152) give to outgoing connections and to whoever asks for any port: a server that
+# is started a little later, or again, finds its port as it was left.
+_PORTS = range(20_000, 32_768)
+
+
 def free_port() -> int:
-    """A TCP port on loopback that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port on loopback that nobody has, and that nobody else is told of for the next half minute at least."""
+    chance = random.SystemRandom()
+    for _ in _PORTS:
+        with contextlib.suppress(OSError):
+            return _set_aside(chance.choice(_PORTS))
+    raise ServerDidNotStart("no port is free on this machine", fix="end some of its servers")
+
+
+def _set_aside(port: int) -> int:
+    """Leave the port in TIME_WAIT: only who allows its address to be used again, as servers do, can bind it meanwhile.
+
+    Raises OSError when it is taken, or was set aside already.
+    """
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", port))
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        server.listen(1)
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            server.accept()[0].close()
+            client.recv(1)
+    return port
 
 
 def listens(port: int, host: str = "127.0.0.1") -> bool:

@@ -7,6 +7,7 @@ from containers where a Docker engine runs, else from this machine's binaries or
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import secrets
 import shutil
@@ -28,10 +29,28 @@ from forge_common.local.redis import Redis
 pytest.register_assert_rewrite("forge_common.testing.trainers")
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """A shell starts what runs behind it with SIGINT ignored, and programs inherit that: tests of ctrl-c would wait for ever."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if not config.getoption("--hypothesis-profile", None):
+        _repeatable_examples()
+
+
+def _repeatable_examples() -> None:
+    """Hypothesis tries the same examples in every run, and no clock decides: a busy machine makes any of them slow.
+
+    `--hypothesis-profile=default` looks for new ones.
+    """
+    if importlib.util.find_spec("hypothesis") is None:
+        return
+    from hypothesis import HealthCheck, settings
+
+    slow = (HealthCheck.too_slow,)
+    settings.register_profile(
+        "forge", deadline=None, derandomize=True, database=None, suppress_health_check=slow
+    )
+    settings.load_profile("forge")
 
 
 @pytest.fixture(scope="session")

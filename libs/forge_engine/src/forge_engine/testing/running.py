@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from forge_common.engine import Engine
+from forge_common.local.process import free_port
 
 START_S = 60.0
 
@@ -31,7 +31,7 @@ class RunningEngine:
 @contextmanager
 def running_engine(folder: Path, **settings: str) -> Iterator[RunningEngine]:
     """Started and waited for; killed at the end. `settings` are FORGE_ENGINE_… variables, in lower case without it."""
-    port, log = _free_port(), folder / "engine.log"
+    port, log = free_port(), folder / "engine.log"
     folder.mkdir(parents=True, exist_ok=True)
     given = {f"FORGE_ENGINE_{name.upper()}": value for name, value in settings.items()}
     env = os.environ | {"FORGE_ENGINE_THREADS": "1"} | given | {"FORGE_ENGINE_HOME": str(folder / "store")}
@@ -52,9 +52,3 @@ def _wait_for(engine: RunningEngine) -> None:
             raise AssertionError(f"the engine did not start:\n{engine.log.read_text()[-2000:]}")
         time.sleep(0.1)
     client.close()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
