@@ -178,7 +178,9 @@ def test_ctrl_c_ends_the_work_with_what_to_do_and_the_same_command_goes_on(answe
     (log,) = logs.glob("*.jsonl")
     assert 2 <= len(log.read_text().splitlines()) < 100
     with pytest.raises(ProcessLookupError):
-        os.killpg(ended.pid, 0)
+        while time.monotonic() < deadline + 60:
+            os.killpg(ended.pid, 0)
+            time.sleep(0.05)
 
 
 def test_answers_to_something_else_and_clashing_options_say_what_to_do(forge, answers):

@@ -97,7 +97,7 @@ def test_doorbells_ring_over_rediss_and_a_worker_hears_them(broker, ours, trusti
 
     Producer(url(broker, host="localhost")).ring(EVALUATE, Doorbell(stage_id=StageId("stage_1")))
 
-    assert heard.get(timeout=20) == "stage_1"
+    assert heard.get(timeout=60) == "stage_1"
     worker.stop()
     thread.join(10)
 

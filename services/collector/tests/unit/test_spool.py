@@ -467,15 +467,16 @@ def test_a_spool_that_sleeps_is_closed_at_once(spool: Spool) -> None:
 
     spool.close()
 
-    assert time.monotonic() - begun < 1
+    assert time.monotonic() - begun < 5
 
 
 def test_every_fsync_group_is_counted_and_dated(spool: Spool) -> None:
+    begun = time.time()
     spool.append(b"one")
 
     wait_until(lambda: spool.stats.fsyncs > 0)
 
-    assert spool.stats.last_fsync_at == pytest.approx(time.time(), abs=5)
+    assert begun <= spool.stats.last_fsync_at <= time.time()
 
 
 @given(

@@ -319,9 +319,9 @@ def test_a_build_server_reads_the_report_and_sees_what_was_lost(place, models):
 
 
 def test_an_engine_that_is_there_but_too_slow_for_one_answer_costs_that_answer(place, models):
-    place.settings = place.settings.model_copy(update={"answer_timeout_s": 0.3})
+    place.settings = place.settings.model_copy(update={"answer_timeout_s": 4.0})
     slow = "add 3"
-    models.pauses = lambda body: 2.0 if body["messages"][-1]["content"] == slow else 0.0
+    models.pauses = lambda body: 20.0 if body["messages"][-1]["content"] == slow else 0.0
 
     card = place.run().scorecard
 

@@ -221,12 +221,12 @@ class Gateway:
             yield self
         finally:
             process.send_signal(signal.SIGTERM)
-            _, errors = process.communicate(timeout=20)
+            _, errors = process.communicate(timeout=60)
         assert process.returncode == 0, errors
         assert "Traceback" not in errors, errors
 
     def _wait(self, process: subprocess.Popen[str]) -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while time.monotonic() < deadline and process.poll() is None:
             try:
                 httpx2.get(f"{self.url}/health")
@@ -237,7 +237,7 @@ class Gateway:
         raise AssertionError(process.communicate()[1] if process.poll() is not None else "it does not listen")
 
 
-def eventually(claim: Any, within_s: float = 5.0) -> float:
+def eventually(claim: Any, within_s: float = 60.0) -> float:
     """Waits until `claim()` is true; the seconds it took."""
     began = time.monotonic()
     while not claim():

@@ -90,4 +90,4 @@ def test_it_serves_by_its_memory_while_the_registry_is_away(world):
 
     world.registry.promote("coding", 2)
     world.up(world.registry)
-    assert world.eventually(lambda: ask(client).model == "engie-coder:v2") < 1.5
+    assert world.eventually(lambda: ask(client).model == "engie-coder:v2") < 10

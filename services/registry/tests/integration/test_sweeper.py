@@ -253,7 +253,7 @@ def test_an_engine_that_hangs_blocks_neither_the_promotion_for_ever_nor_a_second
     hand, registry, context, engine
 ):
     run = deciding(hand)
-    impatient = Context(context.settings.model_copy(update={"preflight_timeout_s": 1.0}))
+    impatient = Context(context.settings.model_copy(update={"preflight_timeout_s": 6.0}))
     engine.calls.clear()
     engine.hold.clear()
 
@@ -261,10 +261,9 @@ def test_an_engine_that_hangs_blocks_neither_the_promotion_for_ever_nor_a_second
         first = pool.submit(sweep, impatient)
         while not engine.calls:
             time.sleep(0.01)
-        began = time.monotonic()
         sweep(context)
-        assert time.monotonic() - began < 0.5
-        first.result(10)
+        assert not first.done()
+        first.result(60)
     engine.hold.set()
 
     assert registry.run(run.id).state is RunState.DECIDING

@@ -62,9 +62,10 @@ def test_a_watcher_sees_news_at_once_and_the_stream_closes_with_the_run(hand, re
     eventually(lambda: any(event.message == "claimed by w1" for _, event in watcher.seen))
     late_s = max(at for at, _ in watcher.seen) - claimed_at
     registry.cancel_run(run.id)
-    watcher.join(5)
+    watcher.join(30)
 
-    assert late_s < 1.0
+    # Far from the 15 s after which an idle stream is looked at anyway.
+    assert late_s < 5.0
     assert not watcher.is_alive()
     assert watcher.seen[-1][1].state is RunState.CANCELLED
 
@@ -103,14 +104,14 @@ def test_many_watchers_do_not_keep_the_registry_from_answering(hand, registry, e
     hand.domain()
     run = hand.start()
     watchers = [Watcher(lambda: registry.events(run.id)) for _ in range(60)]
-    eventually(lambda: all(watcher.seen for watcher in watchers), 20.0)
+    eventually(lambda: all(watcher.seen for watcher in watchers), 60.0)
 
     started = time.monotonic()
     registry.cancel_run(run.id)
 
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 10
     for watcher in watchers:
-        watcher.join(10)
+        watcher.join(30)
         assert watcher.seen[-1][1].state is RunState.CANCELLED
 
 
@@ -130,12 +131,12 @@ def test_a_pointer_that_moves_wakes_whoever_waits_for_it(hand, registry, eventua
     assert woken == []
     registry.rollback("tiny", RollbackRequest())
     moved_at = time.monotonic()
-    waiter.join(5)
+    waiter.join(30)
 
     pointer = next(p for p in woken[0].pointers if p.domain == "tiny")
     assert woken[0].revision > now.revision
     assert (pointer.live, pointer.model, pointer.prefix) == (0, "engie-tiny:v0", "engie-tiny")
-    assert woken[1] - moved_at < 1.0
+    assert woken[1] - moved_at < 5.0  # of 20 that it would wait
 
 
 def test_a_change_of_the_active_domain_wakes_whoever_waits_and_is_told(registry):
@@ -143,7 +144,7 @@ def test_a_change_of_the_active_domain_wakes_whoever_waits_and_is_told(registry)
     with ThreadPoolExecutor() as pool:
         waiting = pool.submit(registry.pointers, after=now.revision, wait_s=20)
         registry.set_active_domain("legal")
-        woken = waiting.result(5)
+        woken = waiting.result(15)
 
     assert (now.active, woken.active) == ("coding", "legal")
     assert woken.revision > now.revision
@@ -165,7 +166,7 @@ def test_a_wait_that_nothing_ends_returns_the_same_revision(registry):
     again = registry.pointers(after=now, wait_s=0.3)
 
     assert again.revision == now
-    assert 0.25 < time.monotonic() - started < 3
+    assert 0.25 < time.monotonic() - started < 10
 
 
 def test_a_pointer_that_moved_before_the_wait_is_not_missed(hand, registry):
@@ -192,6 +193,6 @@ def test_nothing_is_missed_when_postgres_drops_the_listeners_connection(hand, re
             )
         )
     registry.promote("tiny", PromoteRequest(version=0))
-    waiter.join(10)
+    waiter.join(30)
 
     assert woken[0].revision > now.revision

@@ -25,13 +25,13 @@ from forge_common.queue.stage import heartbeats
 
 pytestmark = pytest.mark.integration
 
-PATIENCE_S = 60.0
+PATIENCE_S = 180.0
 
 
 @pytest.fixture
 def settings(settings):
     """Times short enough to watch a takeover."""
-    return settings.model_copy(update={"lease_s": 2.0, "sweep_every_s": 0.5, "ring_again_s": 1.0})
+    return settings.model_copy(update={"lease_s": 4.0, "sweep_every_s": 0.5, "ring_again_s": 1.0})
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def spawn_at(settings) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
             "FORGE_BROKER_URL": settings.broker_url,
             "FORGE_REGISTRY_URL": registry_url,
             "FORGE_ENGINE_URL": settings.engine_url,
-            "FORGE_REGISTRY_LEASE_S": "2",
+            "FORGE_REGISTRY_LEASE_S": "4",
             "FORGE_REGISTRY_SWEEP_EVERY_S": "0.5",
             "FORGE_REGISTRY_RING_AGAIN_S": "1",
         }
@@ -169,4 +169,4 @@ def test_a_worker_ends_at_sigterm(settings, spawn, queued, eventually):
 
     worker.terminate()
 
-    assert worker.wait(20) == 0
+    assert worker.wait(60) == 0

@@ -39,14 +39,20 @@ class ModelHandler(BaseHTTPRequestHandler):
             site.at_once += 1
             site.most_at_once = max(site.most_at_once, site.at_once)
             refusal = site.refusals.pop(0) if site.refusals else None
+        self.is_over = False
         try:
             if refusal:
                 self.refuse(*refusal)
             else:
                 self.stream(body, str(body["messages"][-1]["content"]))
         finally:
-            with site.counting:
-                site.at_once -= 1
+            self.over()
+
+    def over(self) -> None:
+        """No longer counted: before the client knows that its reply is whole, and may ask the next."""
+        with self.server.counting:
+            self.server.at_once -= not self.is_over
+            self.is_over = True
 
     def refuse(self, status: int, message: str, retry_after: str | None = None) -> None:
         body = json.dumps({"error": {"message": message}}).encode()
@@ -79,6 +85,7 @@ class ModelHandler(BaseHTTPRequestHandler):
         self.event(
             {"choices": [], "usage": {"prompt_tokens": 10, "completion_tokens": len(words), "cost": 0.0125}}
         )
+        self.over()
         self.write(b"data: [DONE]\n\n")
         self.wfile.write(b"0\r\n\r\n")
 

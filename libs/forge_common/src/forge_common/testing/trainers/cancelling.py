@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -144,6 +145,8 @@ def _size(folder: Path) -> int:
 
 def _reads_rows() -> bool:
     """Whether a child has the dataset's rows open, which it tokenises next."""
-    return any(
-        "/artifacts/" in file.path for child in psutil.Process().children() for file in child.open_files()
-    )
+    with contextlib.suppress(psutil.NoSuchProcess):  # one that has just ended
+        return any(
+            "/artifacts/" in file.path for child in psutil.Process().children() for file in child.open_files()
+        )
+    return False

@@ -201,6 +201,12 @@ class Bench:
     def __init__(self, stack: AsyncExitStack) -> None:
         self._stack = stack
 
+    async def until(self, claim: Callable[[], bool]) -> None:
+        """Waits for what happens in this same loop, however slowly."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not claim():  # noqa: ASYNC110  nobody tells of it
+                await asyncio.sleep(0.01)
+
     async def origin(self, handler: Handler, **options: Any) -> Origin:
         """`handler` is called once per connection; it may answer many requests on it."""
 

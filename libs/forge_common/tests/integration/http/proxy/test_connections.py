@@ -193,17 +193,21 @@ async def test_an_idle_client_is_closed_after_its_keep_alive_time(bench):
 
 
 async def test_an_upstream_that_talks_unasked_is_not_believed_on_the_next_request(bench):
+    talked = asyncio.Event()
+
     async def handler(peer):
         while True:
             await peer.request()
             await peer.send(OK)
             if origin.connections == 1:
                 await peer.send(b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged")
+                talked.set()
 
     origin = await bench.origin(handler)
     client = await bench.client(await bench.proxy(origin))
     await client.send(GET)
     await client.reply()
+    await asyncio.wait_for(talked.wait(), 20)
     await asyncio.sleep(0.1)
 
     await client.send(GET)

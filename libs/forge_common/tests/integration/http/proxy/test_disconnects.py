@@ -75,8 +75,7 @@ async def test_a_client_that_leaves_while_the_upstream_is_being_connected_cancel
         proxy = await bench.proxy(Upstream("http", *full.getsockname()), tap=tap, limits=Limits(connect_s=30))
         client = await bench.client(proxy)
         await client.send(POST)
-        await asyncio.sleep(0.1)
-        assert [call[0] for call in tap.calls] == ["request_head", "request_body"]
+        await bench.until(lambda: [call[0] for call in tap.calls] == ["request_head", "request_body"])
 
         client.abort()
 
@@ -87,17 +86,18 @@ async def test_a_client_that_leaves_while_the_upstream_is_being_connected_cancel
 
 
 async def test_a_client_that_leaves_in_the_middle_of_its_upload_cancels_the_upstream(bench):
-    left = asyncio.Event()
+    begun, left = asyncio.Event(), asyncio.Event()
 
     async def handler(peer):
         await peer.head()
         assert await peer.reader.readexactly(3) == b"abc"
+        begun.set()
         if await peer.closed():
             left.set()
 
     client = await bench.client(await bench.proxy(await bench.origin(handler)))
     await client.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc")
-    await asyncio.sleep(0.05)
+    await asyncio.wait_for(begun.wait(), 20)
 
     client.close()
 
@@ -230,10 +230,10 @@ async def test_a_slow_stream_is_not_taken_for_a_silent_one(bench):
         await peer.request()
         await peer.send(STREAM)
         for _ in range(6):
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.3)
             await peer.send(b"1\r\nx\r\n")
         await peer.send(b"0\r\n\r\n")
 
-    proxy = await bench.proxy(await bench.origin(handler), limits=Limits(between_bytes_s=0.4))
+    proxy = await bench.proxy(await bench.origin(handler), limits=Limits(between_bytes_s=1.5))
 
     assert (await bench.ask(proxy, GET)).body == b"abcxxxxxx"

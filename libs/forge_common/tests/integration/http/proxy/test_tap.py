@@ -158,6 +158,7 @@ async def test_an_exchange_ends_for_its_tap_exactly_once(bench):
         await client.send(POST)
         await asyncio.sleep(delay / 1000)
         client.abort()
+    await asyncio.wait_for(asyncio.gather(*(tap.ended.wait() for tap in taps)), 20)
     await asyncio.sleep(0.2)
 
     ends = [[call[0] for call in tap.calls if call[0] in ("before_last_byte", "abort")] for tap in taps]
