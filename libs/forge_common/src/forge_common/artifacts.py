@@ -153,6 +153,7 @@ class ArtifactClient:
         with locked(partial.with_suffix(".lock")):
             if not self._cache.has(sha256):
                 self._patiently(lambda: self._download(sha256, partial))
+                partial.touch()  # of an empty artifact nothing came, and nothing was made
                 try:
                     self._cache.put(sha256, _chunks(partial, self.check))
                 except DigestMismatch:

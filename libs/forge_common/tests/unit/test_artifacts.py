@@ -4,8 +4,9 @@ import hashlib
 
 import pytest
 
-from forge_common.artifacts import ArtifactMissing, ArtifactStore, DigestMismatch
+from forge_common.artifacts import ArtifactClient, ArtifactMissing, ArtifactStore, DigestMismatch
 from forge_common.errors import Invalid
+from forge_common.testing.artifact_server import serve_artifacts
 
 DATA = b"weights"
 SHA = hashlib.sha256(DATA).hexdigest()
@@ -49,3 +50,13 @@ def test_a_missing_artifact_says_so(tmp_path):
 def test_a_name_that_is_no_hash_is_refused(tmp_path, name):
     with pytest.raises(Invalid):
         ArtifactStore(tmp_path).has(name)
+
+
+@pytest.mark.enable_socket
+def test_an_empty_artifact_is_fetched_like_any_other(tmp_path):
+    with serve_artifacts(tmp_path / "store") as url:
+        sha256 = ArtifactClient(url, None, tmp_path / "mine").push_bytes(b"", "benchmark").sha256
+
+        fetched = ArtifactClient(url, None, tmp_path / "other").fetch(sha256)
+
+    assert fetched.read_bytes() == b""

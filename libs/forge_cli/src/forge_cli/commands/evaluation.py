@@ -79,6 +79,8 @@ def _request(
 ) -> RunRequest:
     tasks = None
     if benchmark is not None:
+        if not benchmark.read_bytes().strip():
+            raise Invalid(f"{benchmark} has no tasks", fix="one task a line, as JSON; see docs/domains.md")
         evaluator.run("bench", "list", benchmark, here=here, quiet=True)
         tasks = clients.artifacts(here).push(benchmark, "benchmark").sha256
     return RunRequest(
