@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Annotated, Any, NoReturn, ParamSpec
 
 import typer
 from pydantic import BaseModel, ValidationError
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 
 from forge_common.errors import CallerError, Cancelled, DependencyDown, ForgeError, Invalid, RemoteProblem
@@ -20,11 +23,37 @@ JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document 
 
 DomainOption = Annotated[str | None, typer.Option("--domain", help="Default: the active domain.")]
 
-out = Console(highlight=False)
+# What goes into a pipe or a file is cut or wrapped at no width: a program, or `grep`, reads it.
+UNBOUNDED = 4000
+
+
+def _width() -> int | None:
+    return None if sys.stdout.isatty() or "COLUMNS" in os.environ else UNBOUNDED
+
+
+out = Console(highlight=False, width=_width())
 err = Console(stderr=True, highlight=False)
 
 # Exit codes: 0 done, 1 a bug, 2 the caller's mistake, 3 something needed is down, 4 called off, 5 the work failed.
 USAGE, DOWN, CALLED_OFF, FAILED = 2, 3, 4, 5
+
+# What the person's disk or folders say, and no bug of ours, with what to do.
+OF_THE_MACHINE = {
+    errno.ENOSPC: "make room on that disk, then try again",
+    errno.EDQUOT: "make room on that disk, then try again",
+    errno.EACCES: "give yourself the right to it, or name another place",
+    errno.EPERM: "give yourself the right to it, or name another place",
+    errno.EROFS: "name a place that can be written to",
+    errno.ENOENT: "name a folder that is there",
+    errno.ENOTDIR: "name a folder that is there",
+    errno.EISDIR: "name a file instead of a folder",
+    errno.EEXIST: "name another place, or move what is there away",
+}
+
+
+class MachineRefused(ForgeError):
+    """A file or folder could not be read or written."""
+
 
 P = ParamSpec("P")
 
@@ -39,28 +68,34 @@ def command(function: Callable[P, None]) -> Callable[P, None]:
         except ForgeError as error:
             fail(error, as_json=bool(kwargs.get("json_")))
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            fail(Invalid(f"{where}: {first['msg']}", fix="see --help"), as_json=bool(kwargs.get("json_")))
+            fail(Invalid(in_words(error), fix="see --help"), as_json=bool(kwargs.get("json_")))
         except KeyboardInterrupt:
-            err.print(
-                "\nstopped watching; the work goes on. `forge runs` shows it, `forge runs cancel` ends it."
-            )
+            err.print("\nstopped")
             raise typer.Exit(CALLED_OFF) from None
         except BrokenPipeError:
             # `forge … | head`: the reader has seen enough.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        except OSError as error:
+            if error.errno not in OF_THE_MACHINE:
+                raise
+            fail(_of_the_machine(error), as_json=bool(kwargs.get("json_")))
 
     return run
+
+
+def _of_the_machine(error: OSError) -> MachineRefused:
+    where = f"{error.filename}: " if error.filename else ""
+    return MachineRefused(f"{where}{error.strerror}", fix=OF_THE_MACHINE[error.errno or 0])
 
 
 def fail(error: ForgeError, *, as_json: bool) -> NoReturn:
     if as_json:
         print_json({"error": {"code": error.code, "message": error.message, "fix": error.fix}})
     else:
-        err.print(f"[bold red]✗[/] {escape(error.message)}")
+        whole = not err.is_terminal
+        err.print(f"[bold red]✗[/] {escape(error.message)}", soft_wrap=whole)
         if error.fix:
-            err.print(f"  [dim]→[/] {escape(error.fix)}")
+            err.print(f"  [dim]→[/] {escape(error.fix)}", soft_wrap=whole)
     raise typer.Exit(exit_code(error))
 
 
@@ -72,6 +107,16 @@ def exit_code(error: ForgeError) -> int:
     if isinstance(error, CallerError) or (isinstance(error, RemoteProblem) and error.status < 500):
         return USAGE
     return FAILED
+
+
+def in_words(error: ValidationError, most: int = 3) -> str:
+    """Which fields are wrong and why, without what pydantic adds for programmers."""
+    wrong = [
+        ": ".join(filter(None, (".".join(str(part) for part in each["loc"]), each["msg"])))
+        for each in error.errors(include_url=False, include_input=False)
+    ]
+    more = f" (and {len(wrong) - most} more)" if len(wrong) > most else ""
+    return "; ".join(wrong[:most]) + more
 
 
 def escape(text: str) -> str:
@@ -90,13 +135,23 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
+# Headings of what a person copies into the next command.
+NAMES = frozenset({"run", "key", "pair", "model", "version", "domain", "state", "live", "machine"})
+
+
 def table(*columns: str, rows: Sequence[Sequence[str]], title: str | None = None) -> None:
-    """A plain table. A column whose heading ends with `>` is right-aligned."""
+    """A plain table. A column whose heading ends with `>` is right-aligned; one of `NAMES` is never cut nor wrapped."""
     made = Table(
         title=title, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False
     )
     for column in columns:
-        made.add_column(column.removesuffix(">"), justify="right" if column.endswith(">") else "left")
+        heading = column.removesuffix(">").rstrip()
+        made.add_column(
+            heading,
+            justify="right" if column.endswith(">") else "left",
+            no_wrap=heading in NAMES,
+            overflow="fold",
+        )
     for row in rows:
         made.add_row(*row)
     out.print(made)
@@ -107,4 +162,10 @@ def done(text: str) -> None:
 
 
 def note(text: str) -> None:
-    out.print(f"[dim]  {text}[/]")
+    """A sentence aside, indented as a whole however often it wraps."""
+    out.print(Padding(f"[dim]{text}[/]", (0, 0, 0, 2), expand=False))
+
+
+def when(moment: datetime, form: str = "%d %b %H:%M") -> str:
+    """A time as the clock on the person's wall says it."""
+    return f"{moment.astimezone():{form}}"

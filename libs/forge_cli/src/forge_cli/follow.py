@@ -11,7 +11,7 @@ from forge_cli.console import err, escape, note, out, table
 from forge_common.contracts.base import RunId
 from forge_common.contracts.runs import RunEvent, RunState, RunView
 from forge_common.contracts.scorecard import Figure, Scorecard
-from forge_common.errors import DependencyDown, ForgeError
+from forge_common.errors import Cancelled, DependencyDown, ForgeError
 from forge_common.http.registry import RegistryClient
 
 PATIENCE_S = 120.0
@@ -20,11 +20,40 @@ UNSEEN = frozenset({"memory_bytes"})
 
 
 class RunFailed(ForgeError):
-    """The run ended as failed or cancelled."""
+    """The run ended as failed."""
+
+
+class RunCancelled(Cancelled):
+    """The run was called off."""
+
+
+class StoppedWatching(Cancelled):
+    """Ctrl-C while a run was shown; it goes on."""
 
 
 def follow(registry: RegistryClient, run: RunId, *, quiet: bool = False) -> RunView:
-    """Show a run until it ends; reconnects while the registry restarts. Raises RunFailed."""
+    """Show a run until it ends; reconnects while the registry restarts.
+
+    Raises RunFailed, RunCancelled, and StoppedWatching at Ctrl-C.
+    """
+    try:
+        view = _watch(registry, run, quiet=quiet)
+    except KeyboardInterrupt:
+        raise StoppedWatching(
+            f"stopped watching; run {run} goes on",
+            fix=f"`forge runs attach {run}` watches it, `forge runs cancel {run}` ends it",
+        ) from None
+    if view.state is RunState.CANCELLED:
+        raise RunCancelled(
+            f"run {run} was cancelled",
+            fix=view.fix or f"`forge runs retry {run}` goes on past what it had finished",
+        )
+    if view.state is RunState.FAILED:
+        raise RunFailed(f"run {run} failed: {view.error or 'no reason given'}", fix=view.fix)
+    return view
+
+
+def _watch(registry: RegistryClient, run: RunId, *, quiet: bool) -> RunView:
     seen, away_since = 0, None
     with Progress(
         TextColumn("{task.description:<12}"),
@@ -48,15 +77,12 @@ def follow(registry: RegistryClient, run: RunId, *, quiet: bool = False) -> RunV
                 view = registry.run(run)
                 if view.state.is_final:
                     screen.end(view.state)
-                    break
+                    return view
             except DependencyDown:
                 away_since = away_since or time.monotonic()
                 if time.monotonic() - away_since > PATIENCE_S:
                     raise
                 time.sleep(0.5)
-    if view.state in (RunState.FAILED, RunState.CANCELLED):
-        raise RunFailed(f"run {run} {view.state}: {view.error or 'no reason given'}", fix=view.fix)
-    return view
 
 
 class _Screen:

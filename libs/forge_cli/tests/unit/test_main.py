@@ -59,3 +59,25 @@ def test_a_worker_needs_its_hardware_named(forge):
 
     assert ended.exit_code == 2
     assert "forge worker cuda" in ended.stderr
+
+
+def test_services_that_are_away_are_named_once_each(forge):
+    away = json.loads(forge("status", "--json").stdout)["unreachable"]
+
+    assert len(away) == 2
+
+
+def test_a_benchmark_without_tasks_starts_no_run(forge, tmp_path):
+    (tmp_path / "none.jsonl").write_text("\n")
+
+    ended = forge("eval", "--benchmark", str(tmp_path / "none.jsonl"))
+
+    assert ended.exit_code == 2
+    assert "has no tasks" in ended.stderr
+
+
+def test_erasing_needs_to_be_told_what(forge):
+    ended = forge("data", "erase", "--domain", "legal")
+
+    assert ended.exit_code == 2
+    assert "--conversation" in ended.stderr

@@ -36,7 +36,7 @@ class ScorecardUnknown(NotFound):
 
 class KeyUnknown(NotFound):
     def __init__(self, key: str) -> None:
-        super().__init__(f"there is no key {key!r}", fix="GET /v1/keys lists them")
+        super().__init__(f"there is no key {key!r}", fix="`forge keys` lists them")
 
 
 class NoPrivateCa(NotFound):

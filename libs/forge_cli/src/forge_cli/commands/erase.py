@@ -40,6 +40,11 @@ def erase(
         "domain": domain,
     }
     selection = {name: value for name, value in given.items() if value is not None}
+    if not selection.keys() - {"domain"}:
+        raise Invalid(
+            "say what to erase",
+            fix="--conversation, --text, --exchange, --before or --older-than; --dry-run only looks",
+        )
     collector = clients.CollectorClient()
     found = collector.erase(selection | {"dry_run": True})
     if not dry_run and _finds_anything(found):

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Literal
 
 import typer
 
 from forge_cli import clients
-from forge_cli.console import JsonFlag, command, done, escape, note, out, print_json, table
+from forge_cli.console import JsonFlag, command, done, escape, note, out, print_json, table, when
 from forge_cli.installation import EVERYWHERE, Installation
 from forge_cli.stack.certificates import Certificates, own_host
 from forge_cli.stack.state import read_state
+
+MAY = {"worker": "train for this machine", "read": "read", "admin": "do everything"}
 
 app = typer.Typer(help="Keys: list, add, revoke.", invoke_without_command=True)
 
@@ -25,8 +28,12 @@ def list_keys(context: typer.Context, *, json_: JsonFlag = False) -> None:
     if json_:
         print_json(found)
         return
+    if not found:
+        out.print("there are no keys: this machine's own is in secrets.json")
+        note("`forge keys add NAME` makes one for another machine")
+        return
     rows = [
-        [key["id"], escape(key["name"]), key["scope"], key["created_at"][:10], (key["revoked_at"] or "")[:10]]
+        [key["id"], escape(key["name"]), MAY[key["scope"]], _day(key["created_at"]), _day(key["revoked_at"])]
         for key in found
     ]
     table("key", "name", "may", "made", "revoked", rows=rows)
@@ -48,7 +55,7 @@ def add(
     if json_:
         print_json(made | {"join": join_line(here, made["key"])})
         return
-    done(f"{escape(made['name'])} may {made['scope']}; the key is not shown again:")
+    done(f"{escape(made['name'])} may {MAY[made['scope']]}; the key is not shown again:")
     out.print(made["key"], soft_wrap=True)
     if scope == "worker":
         _show_how_to_join(join_line(here, made["key"]))
@@ -63,6 +70,10 @@ def revoke(key: str, *, json_: JsonFlag = False) -> None:
         print_json({"revoked": key})
         return
     done(f"{escape(key)} is revoked")
+
+
+def _day(moment: str | None) -> str:
+    return "" if moment is None else when(datetime.fromisoformat(moment), "%d %b %Y")
 
 
 def _show_how_to_join(line: str | None) -> None:

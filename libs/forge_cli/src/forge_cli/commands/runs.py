@@ -8,7 +8,18 @@ from typing import Annotated
 import typer
 
 from forge_cli import clients, reports
-from forge_cli.console import DomainOption, JsonFlag, command, done, escape, note, out, print_json, table
+from forge_cli.console import (
+    DomainOption,
+    JsonFlag,
+    command,
+    done,
+    escape,
+    note,
+    out,
+    print_json,
+    table,
+    when,
+)
 from forge_cli.follow import RunFailed, follow, show_scorecard
 from forge_cli.installation import Installation
 from forge_common.contracts.base import RunId
@@ -162,5 +173,5 @@ def _exported(stage: StageView) -> str | None:
 
 def _row(run: RunView) -> list[str]:
     version = "" if run.version is None else f"v{run.version}"
-    since = f"{run.created_at:%d %b %H:%M}"
+    since = when(run.created_at)
     return [run.id, run.domain, str(run.kind), str(run.state), version, str(run.verdict or ""), since]

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from pydantic import ValidationError
 
 from forge_cli import clients
 from forge_cli.commands import bench
-from forge_cli.console import JsonFlag, command, done, note, print_json, table
+from forge_cli.console import JsonFlag, command, done, in_words, note, print_json, table
 from forge_cli.installation import Installation
 from forge_cli.stack.control import bring_up
 from forge_common import domains
@@ -128,9 +129,12 @@ def hardware() -> str:
 def _parsed(document: Path) -> DomainDocument:
     try:
         return DomainDocument.model_validate_json(document.read_bytes())
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise Invalid(f"cannot read {document}: {error.strerror}", fix="check the path") from error
+    except ValidationError as error:
         raise Invalid(
-            f"{document} is not a domain document: {error}", fix="see docs/domains.md for a whole one"
+            f"{document} is not a domain document: {in_words(error)}",
+            fix="see docs/domains.md for a whole one",
         ) from error
 
 

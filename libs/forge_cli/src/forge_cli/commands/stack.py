@@ -9,18 +9,17 @@ import typer
 from rich.live import Live
 from rich.text import Text
 
-from forge_cli import clients, workers_shown
-from forge_cli.console import JsonFlag, command, done, err, note, out, print_json, table
+from forge_cli import loop_shown
+from forge_cli.console import JsonFlag, command, done, err, note, print_json, table
 from forge_cli.installation import Installation
 from forge_cli.stack.certificates import Certificates
 from forge_cli.stack.control import bring_down, bring_up
 from forge_cli.stack.state import StackState, read_state, running, supervisor_is_alive
-from forge_common.contracts.base import utc_now
-from forge_common.errors import Conflict, ForgeError
+from forge_common.errors import Conflict
 
 FOR_PEOPLE = {
     "gateway": "answers: point OpenAI SDKs here, at /v1",
-    "collector": "capture: point your tools here, at /v1",
+    "collector": "capture: point your tools here",
     "registry": "decisions: REST and run history",
     "engine": "serves the models",
     "door": "TLS for other machines: `forge keys add NAME` says how they join",
@@ -78,12 +77,13 @@ def down(*, json_: JsonFlag = False) -> None:
 def status(*, json_: JsonFlag = False) -> None:
     """Where everything is, what has been captured, what is live, what runs."""
     here = Installation.find()
-    overview = _overview(here) | _loop()
+    overview = _overview(here) | loop_shown.ask()
     if json_:
         print_json(overview)
         return
     _screen(here)
-    _show_loop(overview)
+    if overview["parts"] or overview["external"] or "domain" in overview or "data" in overview:
+        loop_shown.show(overview, here.url("collector"))
 
 
 def check_door(here: Installation, state: StackState) -> None:
@@ -143,62 +143,3 @@ def _screen(here: Installation) -> None:
     if "door" in overview["parts"]:
         note(f"certificates are signed by {Certificates(here.certificates).fingerprint}")
     note(f"home {here.home} · logs {here.logs} · key in secrets.json")
-
-
-def _loop() -> dict[str, Any]:
-    """What the services know; each is optional, since status must answer when they are down."""
-    found: dict[str, Any] = {}
-    for name, ask in (
-        ("domain", lambda: clients.registry().active_domain()),
-        ("pointers", lambda: clients.registry().pointers().pointers),
-        ("runs", lambda: clients.registry().runs()[:5]),
-        ("workers", lambda: clients.registry().workers()),
-        ("capture", lambda: clients.CollectorClient().health()),
-        ("data", lambda: clients.CollectorClient().stats()),
-    ):
-        try:
-            found[name] = ask()
-        except ForgeError as error:
-            found.setdefault("unreachable", []).append(f"{name}: {error.message}")
-    return found
-
-
-def _show_loop(found: dict[str, Any]) -> None:
-    if "domain" in found:
-        out.print(f"\nactive domain [bold]{found['domain']}[/]")
-    if "capture" in found:
-        for line in capture_lines(found["capture"]):
-            out.print(line)
-    live = [p for p in found.get("pointers", ()) if p.live is not None]
-    if live:
-        table("domain", "live", rows=[[p.domain, str(p.model)] for p in live])
-    if shown := workers_shown.rows(found.get("workers", ()), utc_now()):
-        out.print()
-        table(*workers_shown.COLUMNS, rows=shown)
-    if found.get("runs"):
-        out.print()
-        table(
-            "run", "domain", "state", "verdict", "since",
-            rows=[[r.id, r.domain, str(r.state), str(r.verdict or ""), f"{r.created_at:%d %b %H:%M}"] for r in found["runs"]],
-        )  # fmt: skip
-    for line in found.get("unreachable", ()):
-        note(line)
-
-
-def capture_lines(health: dict[str, Any]) -> list[str]:
-    """Whether traffic is kept; what was lost since the collector started is never left out."""
-    waiting = f"{health['backlog_bytes'] / 1e6:.1f} MB wait to be stored, the oldest for {health['backlog_s']:.0f} s"
-    is_ok = health["status"] == "ok"
-    lines = ["capture [green]ok[/]" if is_ok else f"capture [bold red]{health['status']}[/] · {waiting}"]
-    lines += [f"  [red]{reason}[/]: {text}" for reason, text in health["reasons"].items()]
-    lost = {reason: count for reason, count in health["lost"].items() if reason != "spool"} | health[
-        "dropped"
-    ]
-    if lost:
-        counted = ", ".join(f"{reason} {count}" for reason, count in lost.items())
-        lines.append(f"  [bold red]{sum(lost.values())} exchanges were not kept[/]: {counted}")
-    if health["rejected"]:
-        lines.append(
-            f"  [yellow]{health['rejected']} records were set aside[/] in rejected.jsonl of the spool's folder"
-        )
-    return lines

@@ -10,7 +10,7 @@ import typer
 
 from forge_cli import clients
 from forge_cli.bars import ago, bar, number, share, sparkline
-from forge_cli.console import JsonFlag, command, escape, note, out, print_json, table
+from forge_cli.console import JsonFlag, command, escape, note, out, print_json, table, when
 from forge_common.errors import Invalid
 
 Document = dict[str, Any]
@@ -90,7 +90,7 @@ def utc_offset() -> int:
 
 
 def local_time(text: str, form: str = "%d %b %H:%M") -> str:
-    return f"{datetime.fromisoformat(text).astimezone():{form}}"
+    return when(datetime.fromisoformat(text), form)
 
 
 def _show_overview(collector: clients.CollectorClient, asked: Document) -> None:

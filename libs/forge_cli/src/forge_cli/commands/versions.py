@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from forge_cli import clients
-from forge_cli.console import DomainOption, JsonFlag, command, done, note, print_json, table
+from forge_cli.console import DomainOption, JsonFlag, command, done, note, print_json, table, when
 from forge_common.contracts.runs import PromoteRequest, PromotionView, RollbackRequest
 
 
@@ -54,14 +54,14 @@ def versions(*, domain: DomainOption = None, json_: JsonFlag = False) -> None:
             f"v{v.number}",
             v.model,
             "–" if v.score is None else f"{v.score:.1f}",
-            f"{v.created_at:%d %b %H:%M}",
+            when(v.created_at),
         ]
         for v in found
     ]
     table("", "version", "model", "score >", "made", rows=rows)
     for move in moves[:10]:
         before = "nothing" if move.previous is None else f"v{move.previous}"
-        note(f"{move.at:%d %b %H:%M:%S} {move.kind}: {before} → v{move.version} · {move.reason}")
+        note(f"{when(move.at, '%d %b %H:%M:%S')} {move.kind}: {before} → v{move.version} · {move.reason}")
 
 
 def number(text: str) -> int:

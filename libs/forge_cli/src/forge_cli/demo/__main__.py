@@ -221,9 +221,11 @@ def _short(answer: str) -> str:
 def _where_next(here: Installation, seconds: float) -> None:
     out.print()
     done(f"The whole loop in {seconds / 60:.1f} minutes.")
+    if not shutil.which("forge"):
+        note("source .venv/bin/activate    # `forge` is in .venv/bin")
     note(f"export FORGE_HOME={here.home}    # then:")
     note("forge status · forge runs · forge versions · forge data · forge down")
-    note(f"OpenAI SDK: base_url={here.url('gateway')}/v1 model={LATEST}")
+    note(f"OpenAI SDK: base_url={here.url('gateway')}/v1 model={LATEST} api_key=any")
     note("your own tools: `forge init --domain coding` in a home of your own, base URL = the collector's /v1")
 
 

@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
-from forge_cli.commands.stack import DoorClosed, capture_lines, check_door
+from forge_cli.commands.stack import DoorClosed, check_door
 from forge_cli.installation import Installation
+from forge_cli.loop_shown import capture_lines
 from forge_cli.stack.state import StackState
 
 
