@@ -1,7 +1,7 @@
 """The workers' side of a stage: claim, heartbeat, result; and losing one. Each idempotent, each fenced by the token.
 
-A token is given out once: the fence grows with every claim and every loss, so a worker that was given up on can
-change nothing when it comes back.
+A token is given out once: the fence grows with every claim and every loss. A worker that was given up on goes on where
+nobody else has taken its stage when it comes back; where somebody has, it can change nothing any more.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def claim(session: Session, stage_id: str, request: ClaimRequest, settings: Sett
 
 def heartbeat(session: Session, stage_id: str, beat: Heartbeat, settings: Settings) -> HeartbeatReply:
     """Extend the lease and keep the progress. Raises StaleToken."""
-    run, stage, _ = repository.lock_stage(session, stage_id)
-    attempt = _attempt_of(session, stage, beat.token)
+    run, stage, _ = held = repository.lock_stage(session, stage_id)
+    attempt = _attempt_of(session, held, beat.token)
     if attempt.state is not AttemptState.CLAIMED:
         return HeartbeatReply(lease_s=settings.lease_s, cancel=run.state.is_final)
     _extend(stage, settings)
@@ -66,7 +66,7 @@ def deliver(
     if (delivery.result is None) == (delivery.failure is None):
         raise WrongResult("a delivery has either a result or a failure")
     held = repository.lock_stage(session, stage_id)
-    held = held._replace(attempt=_attempt_of(session, held.stage, delivery.token))
+    held = held._replace(attempt=_attempt_of(session, held, delivery.token))
     if held.attempt.state is not AttemptState.CLAIMED:
         return
     if delivery.result is not None:
@@ -114,12 +114,27 @@ def _extend(stage: Stage, settings: Settings) -> None:
     stage.suspected_at = None
 
 
-def _attempt_of(session: Session, stage: Stage, token: int) -> Attempt:
-    """The attempt that the token was given to. Raises StaleToken for a lost one, or one that never was."""
-    for attempt in repository.attempts(session, stage.id):
-        if attempt.token == token and attempt.state is not AttemptState.LOST:
-            return attempt
-    raise StaleToken(stage.id, token)
+def _attempt_of(session: Session, held: Held, token: int) -> Attempt:
+    """The attempt that the token was given to. Raises StaleToken for one that somebody else follows, or that never was."""
+    known = repository.attempts(session, held.stage.id)
+    attempt = next((each for each in known if each.token == token), None)
+    if attempt is None:
+        raise StaleToken(held.stage.id, token)
+    if attempt.state is AttemptState.LOST:
+        if held.attempt.state is not AttemptState.RUNG or held.attempt.number != attempt.number + 1:
+            raise StaleToken(held.stage.id, token)
+        _resume(session, held, attempt)
+    return attempt
+
+
+def _resume(session: Session, held: Held, attempt: Attempt) -> None:
+    """The worker was cut off, not dead, and nobody has followed the bell that was rung for another: hours of work count."""
+    run, stage, rung = held
+    session.delete(rung)
+    session.flush()
+    attempt.state, attempt.ended_at, attempt.error = AttemptState.CLAIMED, None, None
+    stage.lease_until = utc_now()
+    note(session, run, "stage.attempt", stage=stage.kind, message=f"{attempt.worker} is back and goes on")
 
 
 def _finish(session: Session, held: Held, result: StageResult) -> None:

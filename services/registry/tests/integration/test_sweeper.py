@@ -62,14 +62,27 @@ def test_a_silent_worker_loses_its_stage_and_another_one_gets_it(hand, registry,
     assert taken.attempt == 2
 
 
-def test_a_worker_that_was_given_up_on_can_change_nothing_any_more(hand, registry, context, pass_time):
+@pytest.fixture
+def lose(context, pass_time):
+    """The sweeper gives up on whoever has not been heard of."""
+
+    def give_up():
+        pass_time(seconds=31)
+        sweep(context)
+        pass_time(seconds=16)
+        sweep(context)
+
+    return give_up
+
+
+def test_a_worker_that_was_given_up_on_can_change_nothing_once_another_one_has_its_stage(
+    hand, registry, lose
+):
     hand.domain()
     run = hand.start()
     lost = hand.claim(run)
-    pass_time(seconds=31)
-    sweep(context)
-    pass_time(seconds=16)
-    sweep(context)
+    lose()
+    hand.claim(run, worker="w2", claim_id="c2")
 
     for call in (
         lambda: registry.heartbeat(lost.stage_id, Heartbeat(token=lost.token)),
@@ -78,6 +91,53 @@ def test_a_worker_that_was_given_up_on_can_change_nothing_any_more(hand, registr
         with pytest.raises(RemoteProblem) as refusal:
             call()
         assert refusal.value.code == "stale_token"
+
+
+def test_a_worker_that_was_cut_off_goes_on_where_nobody_has_taken_its_stage_meanwhile(hand, registry, lose):
+    hand.domain()
+    run = hand.start()
+    cut_off = hand.claim(run)
+
+    # Three times ten minutes, and still the first attempt.
+    for _ in range(3):
+        lose()
+        assert registry.run(run.id).stages[0].attempts[0].state is AttemptState.LOST
+        assert not registry.heartbeat(cut_off.stage_id, Heartbeat(token=cut_off.token)).cancel
+    with pytest.raises(RemoteProblem, match="w1"):
+        hand.claim(run, worker="w2", claim_id="c2")
+    hand.deliver(cut_off, hand.result(run, cut_off, Verdict.PROMOTE))
+
+    (attempt,) = registry.run(run.id).stages[0].attempts
+    assert (attempt.state, attempt.worker, attempt.error) == (AttemptState.DONE, "w1", None)
+
+
+def test_what_a_worker_that_was_cut_off_has_finished_meanwhile_counts(hand, registry, lose):
+    hand.domain()
+    run = hand.start()
+    cut_off = hand.claim(run)
+    lose()
+
+    hand.deliver(cut_off, hand.result(run, cut_off, Verdict.PROMOTE))
+
+    first, *_ = registry.run(run.id).stages
+    assert [(each.state, each.worker) for each in first.attempts] == [(AttemptState.DONE, "w1")]
+    assert registry.run(run.id).state is not RunState.FAILED
+
+
+def test_a_worker_that_was_given_up_on_twice_comes_back_too_late(hand, registry, lose):
+    hand.domain()
+    run = hand.start()
+    first = hand.claim(run)
+    lose()
+    second = hand.claim(run, worker="w2", claim_id="c2")
+    lose()
+
+    with pytest.raises(RemoteProblem) as refusal:
+        registry.heartbeat(first.stage_id, Heartbeat(token=first.token))
+    registry.heartbeat(second.stage_id, Heartbeat(token=second.token))
+
+    assert refusal.value.code == "stale_token"
+    assert [each.worker for each in registry.run(run.id).stages[0].attempts] == ["w1", "w2"]
 
 
 def test_no_worker_loses_its_stage_before_the_registry_has_listened_for_a_whole_lease(
