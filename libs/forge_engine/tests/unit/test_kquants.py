@@ -85,6 +85,8 @@ def tensors(path):
         ("llama", {"hidden_size": 256, "head_dim": 64, "intermediate_size": 512, "num_hidden_layers": 11}),
         ("qwen2", {"tied": True, "hidden_size": 256, "head_dim": 64, "intermediate_size": 160}),
         ("qwen3", {"tied": False}),  # rows of 64 numbers hold no block of 256
+        ("qwen3", {"tied": False, "hidden_size": 256, "head_dim": 64, "intermediate_size": 512}),
+        ("mistral", {"tied": False, "hidden_size": 256, "head_dim": 64, "intermediate_size": 512}),
     ],
 )
 def test_our_files_are_those_of_llama_cpps_quantiser_bit_for_bit(tmp_path, quant, family, shape):
