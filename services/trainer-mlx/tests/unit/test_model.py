@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from forge_common.weights.architectures import ArchitectureUnknown
 
 mx = pytest.importorskip("mlx.core", reason="mlx is not installed on this machine")
 model = pytest.importorskip("forge_trainer_mlx.model", reason="mlx-lm is not installed on this machine")
+memory = pytest.importorskip("forge_trainer_mlx.memory", reason="mlx-lm is not installed on this machine")
 
 RULES = TrainingRules(rank=1, alpha=4)
 
@@ -158,3 +161,36 @@ def test_a_dora_adapter_scales_every_row_to_its_magnitude_and_leaves_the_base_as
     np.testing.assert_allclose(after, x @ expected.T, rtol=1e-3, atol=1e-4)
     model.remove_adapter(loaded)
     assert np.array_equal(np.array(loaded.layers[1].self_attn.o_proj(mx.array(x))), before)
+
+
+@pytest.fixture
+def limits():
+    """What mlx was told is put back: it holds for the whole process."""
+    before = mx.get_memory_limit()
+    yield
+    mx.set_memory_limit(before)
+
+
+def test_mlx_is_told_how_much_of_the_machine_it_may_take(limits):
+    model.prepare_device(0.25)
+
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if not mx.metal.is_available():
+        assert mx.get_memory_limit() == int(0.25 * machine)
+    assert memory.budget_bytes(None) == mx.get_memory_limit()
+    assert memory.budget_bytes(1.5) == min(3 * 2**29, mx.get_memory_limit())
+
+
+def test_on_metal_both_limits_are_a_share_of_its_working_set(limits, monkeypatch):
+    """Only the device is made up: no Mac runs these tests."""
+    wired = []
+    monkeypatch.setattr(mx.metal, "is_available", lambda: True)
+    working_set = {"max_recommended_working_set_size": 48 << 30, "device_name": "Apple M4 Max"}
+    monkeypatch.setattr(mx, "device_info", lambda: working_set)
+    monkeypatch.setattr(mx, "set_wired_limit", wired.append)
+
+    label = model.prepare_device(0.5)
+
+    assert label == "metal (Apple M4 Max)"
+    assert wired == [24 << 30]
+    assert mx.get_memory_limit() == 24 << 30
