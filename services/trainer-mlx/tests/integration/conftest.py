@@ -1,23 +1,21 @@
-"""An artifact store over real HTTP, datasets of the nano domain, and stages worked on in real child processes."""
+"""trainer-mlx on mlx's CPU build, for tests that really train; what both trainers' tests need is `forge_common.testing.trainers`."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+import secrets
+import sys
+import warnings
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-# Before mlx is loaded: short trainings would spend most of their time compiling C++.
-os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MLX_DISABLE_COMPILE": "1"}
-
-from forge_common import nano
 from forge_common.artifacts import ArtifactClient
 from forge_common.contracts.base import ArtifactRef, RunId, StageId
 from forge_common.contracts.domain import DomainDocument
 from forge_common.contracts.stages import (
-    BaseModelRef,
     ExportRequest,
     ExportResult,
     StageClaim,
@@ -25,78 +23,74 @@ from forge_common.contracts.stages import (
     TrainResult,
 )
 from forge_common.queue.stage import Beat
-from forge_common.testing.artifact_server import serve_artifacts
 from forge_common.testing.trainers.preferences import make_preferring
 from forge_common.testing.trainers.shared import (
     Trainer,
     Witness,
+    bench,
     make_job,
+    nano_base,
     nano_domain,
-    push_base,
+    one_thread,
     push_coding,
     report,
     tiny,
+    tiny_base,
 )
 from forge_common.weights import stages
+from forge_trainer_mlx.environment import find_openblas
 from forge_trainer_mlx.jobs import Device, TrainJob
 from forge_trainer_mlx.settings import Settings
 from forge_trainer_mlx.worker import make_bench
 
-__all__ = ["make_job", "make_preferring", "report", "tiny"]
+__all__ = ["bench", "make_job", "make_preferring", "nano_base", "report", "tiny", "tiny_base"]
+
+one_thread()
+# Short trainings would spend most of their time compiling C++.
+os.environ["MLX_DISABLE_COMPILE"] = "1"
 
 pytest.importorskip("mlx.core", reason="mlx is not installed on this machine")
 pytest.importorskip("mlx_lm", reason="mlx-lm is not installed on this machine")
 
 
-@pytest.fixture
-def registry_url(tmp_path: Path) -> Iterator[str]:
-    """The artifact part of a registry, on loopback."""
-    with serve_artifacts(tmp_path / "store") as url:
-        yield url
+HAS_FAST_BLAS = sys.platform != "linux" or find_openblas() is not None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def slow_blas() -> None:
+    if not HAS_FAST_BLAS:
+        warnings.warn("trainer-mlx: no OpenBLAS on this machine, trainings here are shorter", stacklevel=1)
 
 
 @pytest.fixture
-def settings(tmp_path: Path, registry_url: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
+def settings(bench: stages.Bench, monkeypatch: pytest.MonkeyPatch) -> Settings:
     monkeypatch.setenv("FORGE_LOG_FORMAT", "console")
-    return Settings(home=tmp_path / "home", registry_url=registry_url, threads=1)
+    assert isinstance(bench.settings, Settings)
+    return bench.settings
 
 
 @pytest.fixture
-def artifacts(tmp_path: Path, registry_url: str) -> ArtifactClient:
-    return ArtifactClient(registry_url, None, tmp_path / "cache")
-
-
-@pytest.fixture
-def nano_base(artifacts: ArtifactClient) -> BaseModelRef:
-    return push_base(artifacts, nano.base_dir(), "nano")
-
-
-@pytest.fixture
-def tiny_base(artifacts: ArtifactClient, tiny: Path) -> BaseModelRef:
-    return push_base(artifacts, tiny, "tiny")
+def artifacts(bench: stages.Bench) -> ArtifactClient:
+    return bench.artifacts
 
 
 @pytest.fixture
 def make_dataset(artifacts: ArtifactClient, tmp_path: Path) -> Callable[..., ArtifactRef]:
     """Coding requests of the nano domain with their right answers."""
 
-    def make(train: int = 64, valid: int = 16) -> ArtifactRef:
+    def make(train: int = 64 if HAS_FAST_BLAS else 32, valid: int = 16) -> ArtifactRef:
         return push_coding(artifacts, tmp_path, train, valid)
 
     return make
 
 
 @pytest.fixture
-def bench(settings: Settings) -> stages.Bench:
-    return make_bench(settings, Device(label="a test's", memory_bytes=64 << 30))
-
-
-@pytest.fixture
 def work(bench: stages.Bench) -> Callable[..., TrainResult | ExportResult]:
-    """Do a stage's request in a real child process, as the worker does."""
+    """Do a stage's request in a real child process, as the worker does: of one run, unless told."""
+    own = f"run_{secrets.token_hex(6)}"
 
     def do(
-        request: TrainRequest | ExportRequest, *, run: str = "run_1", beat: Beat | None = None
+        request: TrainRequest | ExportRequest, *, run: str = own, beat: Beat | None = None
     ) -> TrainResult | ExportResult:
         claim = StageClaim(
             stage_id=StageId("stage_1"),
@@ -118,7 +112,7 @@ def witness() -> type[Witness]:
 
 @pytest.fixture
 def make_domain() -> Callable[..., DomainDocument]:
-    return partial(nano_domain, iterations=12, learning_rate=3e-3)
+    return partial(nano_domain, iterations=12 if HAS_FAST_BLAS else 8, learning_rate=3e-3)
 
 
 @pytest.fixture(scope="session")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
 
+from forge_common import nano
 from forge_common.artifacts import ArtifactClient
 from forge_common.contracts.base import ArtifactRef
 from forge_common.contracts.dataset import DatasetManifest
@@ -17,6 +19,7 @@ from forge_common.contracts.domain import DomainDocument, TrainingRules
 from forge_common.contracts.stages import BaseModelRef, Progress
 from forge_common.nano import teacher, traffic
 from forge_common.queue.stage import Beat
+from forge_common.testing.artifact_server import serve_artifacts
 from forge_common.testing.tiny_model import write_tiny_model
 from forge_common.weights.jobs import TrainJob, TrainOutcome
 from forge_common.weights.stages import Bench
@@ -49,6 +52,12 @@ class Trainer:
     """On this machine's CPU, in a home, for a registry's URL."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Of the worker's process, beside the home and the registry."""
+
+
+def one_thread() -> None:
+    """Of each framework's, before it is loaded: many on a busy machine are slower than one."""
+    os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    os.environ |= {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
 
 
 class JobMaker(Protocol):
@@ -181,6 +190,24 @@ def nano_domain(mode: str = "adapter", quant: str = "f16", **rules: Any) -> Doma
 @pytest.fixture
 def report() -> Silent:
     return Silent()
+
+
+@pytest.fixture(scope="module")
+def bench(trainer: Trainer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
+    """Of a worker on this machine's CPU, with an artifact store over real HTTP."""
+    home = tmp_path_factory.mktemp("bench")
+    with serve_artifacts(home / "store") as url:
+        yield trainer.bench(home / "home", url)
+
+
+@pytest.fixture(scope="module")
+def nano_base(bench: Bench) -> BaseModelRef:
+    return push_base(bench.artifacts, nano.base_dir(), "nano")
+
+
+@pytest.fixture(scope="module")
+def tiny_base(bench: Bench, tiny: Path) -> BaseModelRef:
+    return push_base(bench.artifacts, tiny, "tiny")
 
 
 @pytest.fixture(scope="session")
