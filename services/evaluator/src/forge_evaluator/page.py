@@ -30,7 +30,8 @@ svg .unsure{stroke:#8c959f;fill:#8c959f}svg .good{stroke:var(--good);fill:var(--
 table{border-collapse:collapse;margin:.5rem 0 1rem;font-variant-numeric:tabular-nums}
 td,th{white-space:nowrap;border-bottom:1px solid var(--line);padding:.25rem .8rem;text-align:right;font-weight:400}
 th{opacity:.75;font-size:.9em}td:first-child,th:first-child{text-align:left;padding-left:0}
-.wide{overflow-x:auto}.row{display:flex;flex-wrap:wrap;gap:0 4rem}
+.wide{overflow-x:auto}.wide svg{min-width:560px}.row{display:flex;flex-wrap:wrap;gap:0 4rem}.row>*{min-width:0;max-width:100%}
+.facts td{white-space:normal;overflow-wrap:anywhere;text-align:left;vertical-align:top}.facts td:first-child{white-space:nowrap}
 .good{color:var(--good)}.bad{color:var(--bad)}.mid{color:var(--mid)}small,.dim{opacity:.72}
 fieldset{border:0;margin:.2rem 0;padding:0;display:flex;flex-wrap:wrap;gap:.35rem;align-items:center}
 fieldset input{position:absolute;opacity:0}
@@ -46,6 +47,7 @@ pre{white-space:pre-wrap;overflow-wrap:anywhere;margin:.3rem 0;padding:.6rem;bac
 font:13px/1.45 ui-monospace,monospace;max-height:32rem;overflow:auto}
 .both{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,24rem),1fr));gap:1rem;margin-bottom:1rem}
 .both>div{min-width:0}.answer{margin:.6rem 0}
+@media(max-width:46rem){details.task>summary{flex-wrap:wrap;gap:0 .8rem}.id{flex:1 1 8rem}.share{flex:0 0 auto}.ask{flex:1 0 100%}}
 """
 
 
@@ -67,7 +69,7 @@ def render(card: Scorecard, samples: Sequence[Sample]) -> str:
     return (
         f"<!doctype html><html lang=en><meta charset=utf-8>{_policy(style)}<title>{title}</title>"
         f"<meta name=viewport content='width=device-width,initial-scale=1'><style>{style}</style>"
-        f"<body>{body}</body></html>\n"
+        f"<body><main>{body}</main></body></html>\n"
     )
 
 
@@ -125,7 +127,7 @@ def _chart(card: Scorecard) -> str:
         if card.lower_bound is not None
         else ""
     )
-    return f"<h2>Difference, candidate minus {escape(_other(card))}</h2>{drawn}<br>{bound}"
+    return f"<h2>Difference, candidate minus {escape(_other(card))}</h2><div class=wide>{drawn}</div>{bound}"
 
 
 def _parts(card: Scorecard) -> list[GroupScore]:
@@ -135,9 +137,9 @@ def _parts(card: Scorecard) -> list[GroupScore]:
 
 def _table(card: Scorecard) -> str:
     theirs, ours = _short(card.incumbent), _short(card.candidate)
-    head = ("", "n", theirs, "± se", ours, "± se", "difference", "± se", "95 % interval")
+    head = ("", "tasks", theirs, "± se", ours, "± se", "difference", "± se", "95 % interval")
     rows = [_row(group) for group in (card.overall, *_parts(card))]
-    return _section("By category, points of 100", _grid(head, rows))
+    return _section("By category, points of 100", _grid(head, rows) + "<small>se: the standard error</small>")
 
 
 def _row(group: GroupScore) -> list[str]:
@@ -158,7 +160,15 @@ def _row(group: GroupScore) -> list[str]:
 def _guards(card: Scorecard) -> str:
     if not card.guards:
         return ""
-    head = ("domain", "n", _short(card.incumbent), _short(card.candidate), "difference", "95 % interval", "")
+    head = (
+        "domain",
+        "tasks",
+        _short(card.incumbent),
+        _short(card.candidate),
+        "difference",
+        "95 % interval",
+        "",
+    )
     rows = [
         [
             guard.domain,
@@ -177,7 +187,7 @@ def _guards(card: Scorecard) -> str:
 def _passes(card: Scorecard) -> str:
     if not card.pass_rates:
         return ""
-    head = ("", "n", _short(card.incumbent), "95 % interval", _short(card.candidate), "95 % interval")
+    head = ("", "tasks", _short(card.incumbent), "95 % interval", _short(card.candidate), "95 % interval")
     rows = [
         [
             f"pass@{rate.k}",
@@ -204,10 +214,8 @@ def _outcomes(card: Scorecard) -> str:
 
 
 def _inputs(card: Scorecard) -> str:
-    rows = list(_facts(card))
-    return (
-        f"<details><summary><b>What these figures were made from</b></summary>{_grid(None, rows)}</details>"
-    )
+    rows = _grid(None, _facts(card))
+    return f"<details class=facts><summary><b>What these figures were made from</b></summary>{rows}</details>"
 
 
 def _facts(card: Scorecard) -> Iterator[list[str]]:

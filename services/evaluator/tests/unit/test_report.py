@@ -230,3 +230,15 @@ def test_junit_holds_what_xml_cannot():
 
     case = next(case for case in root.iter("testcase") if case.get("name").startswith("x"))
     assert "]]> <b>" in case.find("failure").text
+
+
+def test_on_a_narrow_screen_tables_and_the_chart_scroll_by_themselves():
+    samples = [one for task in ("t1", "t2", "t3", "t4") for one in both(task, theirs=Outcome.WRONG)]
+
+    text = page.render(card_of(samples), samples)
+
+    assert (
+        len(re.findall(r"<(?:table|svg)\b", text))
+        == len(re.findall(r"<div class=wide><(?:table|svg)\b", text))
+        > 2
+    )
