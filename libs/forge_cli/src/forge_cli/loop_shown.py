@@ -67,7 +67,7 @@ def show(found: Found, collector: str) -> None:
         table(
             "live",
             "score >",
-            "since",
+            "made",
             rows=[[v.model, _score(v.score), when(v.created_at)] for v in found["live"]],
         )
     if shown := workers_shown.rows(found.get("workers", ()), utc_now()):

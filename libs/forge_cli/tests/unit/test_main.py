@@ -1,6 +1,8 @@
 """The command line as a user meets it when nothing runs."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 from typer.testing import CliRunner
@@ -81,3 +83,14 @@ def test_erasing_needs_to_be_told_what(forge):
 
     assert ended.exit_code == 2
     assert "--conversation" in ended.stderr
+
+
+def test_what_only_certificates_need_does_not_slow_every_command():
+    loaded = subprocess.run(
+        [sys.executable, "-c", "import sys, forge_cli.main; print('cryptography' in sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+
+    assert loaded.strip() == "False"

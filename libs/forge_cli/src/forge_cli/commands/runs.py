@@ -62,7 +62,10 @@ def list_runs(context: typer.Context, *, json_: JsonFlag = False) -> None:
     if json_:
         print_json(found)
         return
-    table("run", "domain", "kind", "state", "version", "verdict", "since", rows=[_row(run) for run in found])
+    if not found:
+        out.print("there was no run yet: `forge train` starts one")
+        return
+    table("run", "domain", "kind", "state", "", "verdict", "since", rows=[_row(run) for run in found])
 
 
 @app.command()

@@ -9,7 +9,7 @@ import stat
 import pytest
 from cryptography import x509
 
-from forge_cli.stack import certificates
+from forge_cli.stack import signing
 from forge_cli.stack.certificates import Certificates, own_host, own_names
 
 
@@ -79,7 +79,7 @@ def test_a_new_name_gets_a_new_certificate_from_the_same_ca(made):
 
 
 def test_a_certificate_that_runs_out_soon_is_made_anew(tmp_path, monkeypatch):
-    monkeypatch.setattr(certificates, "SERVER_DAYS", certificates.RENEW_DAYS - 1)
+    monkeypatch.setattr(signing, "SERVER_DAYS", signing.RENEW_DAYS - 1)
     made = Certificates(tmp_path)
     made.ensure(["localhost"])
     before = made.server.read_bytes()
