@@ -14,6 +14,11 @@ def number(value: int) -> str:
     return f"{value:,}"
 
 
+def counted(value: int, noun: str) -> str:
+    """`1 exchange`, `1,204 exchanges`."""
+    return f"{value:,} {noun}" if value == 1 else f"{value:,} {noun}s"
+
+
 def share(part: int, whole: int) -> str:
     """`62 %`; rounding never makes some of it all or nothing."""
     if not whole or part in (0, whole):

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from forge_cli import clients, workers_shown
-from forge_cli.bars import number
+from forge_cli.bars import counted, number
 from forge_cli.console import escape, note, out, table, when
 from forge_common.contracts.base import utc_now
 from forge_common.contracts.runs import RunView
-from forge_common.errors import DependencyDown, ForgeError
+from forge_common.errors import ForgeError
 
 Found = dict[str, Any]
 
@@ -39,15 +39,13 @@ def ask() -> Found:
 
 
 def _ask(found: Found, questions: dict[str, Callable[[], Any]]) -> None:
-    """Ask one service; once it does not answer, it is asked no more, and said to be away once."""
+    """Ask one service; once it does not answer, or refuses, it is asked no more, and that is said once."""
     for name, question in questions.items():
         try:
             found[name] = question()
-        except DependencyDown as error:
+        except ForgeError as error:
             found.setdefault("unreachable", []).append(error.message)
             return
-        except ForgeError as error:
-            found.setdefault("unreachable", []).append(f"{name}: {error.message}")
 
 
 def _live(versions: list[Any]) -> Any:
@@ -92,7 +90,7 @@ def captured(data: Found) -> Iterator[str]:
         kept[count["domain"]] = exchanges + count["exchanges"], usable + count["usable"]
     for domain, (exchanges, usable) in sorted(kept.items(), key=lambda item: -item[1][0]):
         new = f", {number(unused[domain])} of them new since the last training" if domain in unused else ""
-        yield f"captured {number(exchanges)} exchanges of {domain}, {number(usable)} trainable{new}"
+        yield f"captured {counted(exchanges, 'exchange')} of {domain}, {number(usable)} trainable{new}"
 
 
 def next_step(found: Found, collector: str) -> str | None:

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
-from forge_cli.loop_shown import captured, next_step
+from forge_cli import clients
+from forge_cli.loop_shown import ask, captured, next_step
 from forge_common import domains
 from forge_common.contracts.base import RunId, utc_now
 from forge_common.contracts.runs import Hardware, RunKind, RunState, RunView
+from forge_common.errors import RemoteProblem
 
 COLLECTOR = "http://127.0.0.1:18794"
 
@@ -78,3 +80,17 @@ def test_a_run_that_ended_is_not_watched():
 
 def test_where_the_services_are_away_nothing_is_proposed():
     assert next_step({"unreachable": ["…"]}, COLLECTOR) is None
+
+
+def test_a_service_that_refuses_the_key_is_said_once_and_asked_no_more(monkeypatch):
+    class Refuses:
+        def __getattr__(self, _: str) -> Any:
+            def refuse(*_: Any) -> None:
+                raise RemoteProblem("the key is not known here", status=401)
+
+            return refuse
+
+    monkeypatch.setattr(clients, "registry", Refuses)
+    monkeypatch.setattr(clients, "CollectorClient", Refuses)
+
+    assert ask() == {"unreachable": ["the key is not known here"] * 2}

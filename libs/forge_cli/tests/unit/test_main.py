@@ -94,3 +94,7 @@ def test_what_only_certificates_need_does_not_slow_every_command():
     ).stdout
 
     assert loaded.strip() == "False"
+
+
+def test_a_version_that_is_none_is_json_when_json_is_asked_for(forge):
+    assert json.loads(forge("promote", "x", "--json").stdout)["error"]["fix"].startswith("write 3 or v3")

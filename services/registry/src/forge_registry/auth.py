@@ -62,7 +62,10 @@ def caller(
     with session_scope(context.database) as session:
         known = known_key(session, given.credentials)
     if known is None:
-        raise KeyRefused("the key is not known here, or was revoked", fix="ask for a new one: POST /v1/keys")
+        raise KeyRefused(
+            "the key is not known here, or was revoked",
+            fix="check FORGE_KEY; `forge keys add NAME` on the registry's machine makes a new key",
+        )
     return known
 
 

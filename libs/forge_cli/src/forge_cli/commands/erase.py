@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from forge_cli import clients
+from forge_cli.bars import counted
 from forge_cli.console import JsonFlag, command, done, escape, note, out, print_json, table
 from forge_common.errors import Invalid
 
@@ -58,6 +59,8 @@ def erase(
         print_json(found)
         return
     _show(found, "would go" if dry_run else "erased")
+    if text is not None and not _finds_anything(found):
+        note("secrets and personal data were replaced before anything was stored: look for another text")
 
 
 def _finds_anything(found: dict[str, Any]) -> bool:
@@ -81,19 +84,20 @@ def _before(before: datetime | None, older_than: str | None) -> str | None:
 
 def _show(found: dict[str, Any], verb: str) -> None:
     if not _finds_anything(found):
-        out.print("nothing fits: secrets and personal data were replaced before anything was stored")
+        out.print("nothing fits")
         return
     counts = (
-        f"{found['exchanges']} exchanges of {found['conversations']} conversations, {found['feedback']} notes"
+        f"{counted(found['exchanges'], 'exchange')} of {counted(found['conversations'], 'conversation')}, "
+        f"{counted(found['feedback'], 'note')}"
     )
     if found["set_aside"]:
-        counts += f", {found['set_aside']} records that could not be stored"
+        counts += f", {counted(found['set_aside'], 'record')} that could not be stored"
     if found["unreadable"]:
-        counts += f", {found['unreadable']} damaged spool files that nothing can look into"
+        counts += f", {counted(found['unreadable'], 'damaged spool file')} that nothing can look into"
     (done if verb == "erased" else out.print)(f"{verb}: {counts}")
     if found["datasets"]:
         out.print(
-            f"{len(found['datasets'])} datasets held some of it, and go whole; the next training builds anew"
+            f"datasets that held some of it go whole ({len(found['datasets'])}); the next training builds anew"
         )
     _show_versions(found["versions"])
     for dataset, reason in found["pending"].items():

@@ -10,6 +10,7 @@ import typer
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from forge_cli import clients
+from forge_cli.bars import counted
 from forge_cli.console import DomainOption, JsonFlag, command, done, err, escape, note, print_json, table
 from forge_cli.imports.files import Source, found, is_database
 from forge_cli.imports.rejected import RejectedFile
@@ -153,17 +154,19 @@ def _show_file(file: Path, outcome: Imported, *, dry_run: bool) -> None:
     if outcome.was_finished:
         done(f"{name} was imported before, and has not changed: nothing to do (--again reads it anew)")
         if receipt.rejected:
-            note(f"{receipt.rejected:,} of its records were left out then")
+            note(f"{counted(receipt.rejected, 'record')} left out then")
         return
     formats = ", ".join(f"{name} {n:,}" for name, n in sorted(receipt.formats.items())) or "none known"
     verb = "would be new" if dry_run else "new"
-    done(f"{name}: {receipt.accepted:,} exchanges {verb}, {receipt.known:,} known; records: {formats}")
+    done(
+        f"{name}: {counted(receipt.accepted, 'exchange')} {verb}, {receipt.known:,} known; records: {formats}"
+    )
     if outcome.resumed_at:
         note(f"went on at record {outcome.resumed_at:,}, where an earlier run ended")
     if outcome.changed:
         err.print(f"  [yellow]![/] {name} changed while it was read: import it again")
     if receipt.rejected:
-        note(f"{receipt.rejected:,} records were left out, in whole or in part")
+        note(f"{counted(receipt.rejected, 'record')} left out, in whole or in part")
         reasons = sorted(receipt.reasons.items(), key=lambda item: -item[1])
         firsts = {example.reason: example.at for example in reversed(receipt.examples)}
         rows = [[f"{n:,}", escape(reason), str(firsts.get(reason, ""))] for reason, n in reasons[:SHOWN]]

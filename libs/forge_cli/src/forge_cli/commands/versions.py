@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from forge_cli import clients
-from forge_cli.console import DomainOption, JsonFlag, command, done, note, print_json, table, when
+from forge_cli.console import DomainOption, JsonFlag, command, done, note, out, print_json, table, when
 from forge_common.contracts.runs import PromoteRequest, PromotionView, RollbackRequest
+from forge_common.errors import Invalid
 
 
 @command
@@ -48,6 +49,9 @@ def versions(*, domain: DomainOption = None, json_: JsonFlag = False) -> None:
     if json_:
         print_json({"versions": found, "promotions": moves})
         return
+    if not found:
+        out.print(f"{chosen} has no version yet: its first `forge train` makes v0, the bare base, and v1")
+        return
     rows = [
         [
             "→" if v.is_live else "",
@@ -68,7 +72,7 @@ def number(text: str) -> int:
     """`3`, `v3` or `engie-coder:v3`."""
     digits = text.rpartition(":v")[2].removeprefix("v")
     if not digits.isdigit():
-        raise typer.BadParameter(f"{text!r} is no version; write 3 or v3")
+        raise Invalid(f"{text!r} is no version", fix="write 3 or v3; `forge versions` lists them")
     return int(digits)
 
 

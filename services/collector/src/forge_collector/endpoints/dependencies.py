@@ -26,7 +26,7 @@ def require_key(request: Request) -> None:
     if not hmac.compare_digest(given.encode(), request.app.state.collector.key.encode()):
         raise KeyRequired(
             "the collector's API needs the installation key",
-            fix="send it as x-forge-key; `forge keys` shows where it is",
+            fix="check FORGE_KEY, or send as x-forge-key what secrets.json in the Forge's home says",
         )
 
 
