@@ -10,12 +10,11 @@ import copy
 import fcntl
 import hashlib
 import os
-import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import IO, TypeVar
 
 import httpx2
 from pydantic import BaseModel
@@ -30,6 +29,8 @@ CHUNK = 1 << 20
 # Of a download: small, so that a slow line too can be called off between two.
 PIECE = 1 << 16
 LONGEST_PAUSE_S = 5.0
+# How often somebody who waits for another's download is asked whether it is still wanted.
+LOOK_S = 0.1
 log = get_logger()
 
 
@@ -62,11 +63,21 @@ def ref_of(data: bytes, kind: str) -> ArtifactRef:
 
 
 @contextlib.contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Held by one thread of one process at a time, and let go of by the end of it."""
+def locked(path: Path, check: Callable[[], None]) -> Iterator[None]:
+    """Held by one thread of one process at a time, and let go of by the end of it. What `check` raises ends the wait."""
     with path.open("ab") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+        while not _has_locked(file):
+            check()
+            time.sleep(LOOK_S)
         yield
+
+
+def _has_locked(file: IO[bytes]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 class ArtifactStore:
@@ -150,7 +161,7 @@ class ArtifactClient:
         self._cache.root.mkdir(parents=True, exist_ok=True)
         partial = self._cache.root / f".partial-{sha256}"
         # One download per artifact at a time, over all threads and processes; a killed one is resumed by the next.
-        with locked(partial.with_suffix(".lock")):
+        with locked(partial.with_suffix(".lock"), self.check):
             if not self._cache.has(sha256):
                 self._patiently(lambda: self._download(sha256, partial))
                 partial.touch()  # of an empty artifact nothing came, and nothing was made
@@ -208,7 +219,9 @@ class ArtifactClient:
         for file in bundle.files:
             target = into / file.path
             target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(self.fetch(file.sha256), target)
+            with target.open("wb") as out:
+                # Gigabytes that are here already: copying them is called off as a download is.
+                out.writelines(_chunks(self.fetch(file.sha256), self.check))
         return into
 
     def read_json(self, sha256: Sha256, shape: type[M]) -> M:

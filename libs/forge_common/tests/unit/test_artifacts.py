@@ -1,11 +1,12 @@
 """The content-addressed store."""
 
+import fcntl
 import hashlib
 
 import pytest
 
 from forge_common.artifacts import ArtifactClient, ArtifactMissing, ArtifactStore, DigestMismatch
-from forge_common.errors import Invalid
+from forge_common.errors import Cancelled, Invalid
 from forge_common.testing.artifact_server import serve_artifacts
 
 DATA = b"weights"
@@ -60,3 +61,35 @@ def test_an_empty_artifact_is_fetched_like_any_other(tmp_path):
         fetched = ArtifactClient(url, None, tmp_path / "other").fetch(sha256)
 
     assert fetched.read_bytes() == b""
+
+
+def called_off():
+    raise Cancelled("the run was cancelled")
+
+
+@pytest.mark.enable_socket
+def test_who_waits_for_anothers_download_can_be_called_off(tmp_path):
+    (tmp_path / "cache").mkdir()
+    client = ArtifactClient("http://127.0.0.1:9", None, tmp_path / "cache")
+
+    with (tmp_path / "cache" / f".partial-{SHA}.lock").open("ab") as others:
+        fcntl.flock(others, fcntl.LOCK_EX)
+        with pytest.raises(Cancelled):
+            client.checking(called_off).fetch(SHA)
+
+
+@pytest.mark.enable_socket
+def test_the_laying_out_of_what_is_here_already_can_be_called_off(tmp_path):
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "model.safetensors").write_bytes(DATA)
+    with serve_artifacts(tmp_path / "store") as url:
+        client = ArtifactClient(url, None, tmp_path / "cache")
+        bundle = client.push_bundle(source, "base").sha256
+        whole = client.fetch_bundle(bundle, tmp_path / "whole")
+
+        with pytest.raises(Cancelled):
+            client.checking(called_off).fetch_bundle(bundle, tmp_path / "called-off")
+
+    assert (whole / "model.safetensors").read_bytes() == DATA
+    assert (tmp_path / "called-off" / "model.safetensors").read_bytes() == b""

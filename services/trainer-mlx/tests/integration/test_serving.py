@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from forge_common.errors import Cancelled
 from forge_common.weights.serving import share_memory
 from forge_engine.testing.running import running_engine
 from forge_engine.testing.scripted_model import ENDLESS, HELLO, write_scripted_model
@@ -45,6 +46,19 @@ def test_idle_models_are_put_aside_when_memory_is_short_and_answer_when_asked_ag
     assert loaded(client) == []
     assert "hello:latest" in said[0]
     assert client.chat("hello", ASK).text == "hello world"
+
+
+def test_a_run_that_is_called_off_does_not_wait_for_memory(engine):
+    engine.client().chat("hello", ASK)
+    looks = iter([False])
+
+    def is_enough():
+        for look in looks:
+            return look
+        raise Cancelled("the run was cancelled")
+
+    with pytest.raises(Cancelled):
+        share_memory(engine.url, is_enough, lambda _: None)
 
 
 def test_with_enough_memory_nothing_is_asked_of_the_engine(engine):

@@ -82,7 +82,7 @@ def _from_bundle(name: str, bundle: Sha256, artifacts: ArtifactClient, cache: Pa
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     # A worker for the card and one for the CPU of the same machine: the second finds what the first fetched.
-    with locked(cache / f".base-{bundle}.lock"):
+    with locked(cache / f".base-{bundle}.lock", artifacts.check):
         if not folder.is_dir():
             _lay_out(name, bundle, artifacts, folder)
     return folder

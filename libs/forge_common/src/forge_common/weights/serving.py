@@ -10,7 +10,7 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from forge_common.engine import Engine
-from forge_common.errors import ForgeError
+from forge_common.errors import Cancelled, ForgeError
 from forge_common.logging import get_logger
 
 log = get_logger()
@@ -27,7 +27,8 @@ def share_memory(
 ) -> tuple[str, ...]:
     """Ask for the memory of the engine's loaded models, unless there is enough; names those that were asked for.
 
-    An engine elsewhere has other memory, and one that does not answer has none: both are left alone.
+    An engine elsewhere has other memory, and one that does not answer has none: both are left alone. `is_enough` may
+    raise Cancelled, which ends the wait.
     """
     if urlsplit(engine_url).hostname not in LOOPBACK or is_enough():
         return ()
@@ -39,6 +40,8 @@ def share_memory(
         for name in asked:
             engine.unload(name)
         _settle(engine, is_enough, settle_s if asked else 0.0)
+    except Cancelled:
+        raise
     except ForgeError as error:
         log.info("engine.memory_unshared", reason=str(error))
         return ()
