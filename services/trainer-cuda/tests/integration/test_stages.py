@@ -9,13 +9,15 @@ from dataclasses import replace
 import psutil
 import pytest
 
-from forge_common.artifacts import ArtifactClient
+from forge_common.artifacts import ArtifactClient, sha256_of
 from forge_common.contracts.base import RunId, StageId
 from forge_common.contracts.stages import ExportRequest, PrepareRequest, StageClaim, TrainRequest
 from forge_common.queue.child import ChildDied
 from forge_common.queue.stage import Beat
-from forge_common.testing.trainers.shared import Witness, at
+from forge_common.testing.tiny_model import write_tiny_model
+from forge_common.testing.trainers.shared import Witness, at, push_base
 from forge_common.weights.adapter import read_adapter
+from forge_common.weights.architectures import ArchitectureUnknown
 from forge_common.weights.estimate import NotEnoughMemory
 from forge_common.weights.export import ExportUnfaithful, Greedy, export
 from forge_common.weights.stages import WrongStage, check_fits, work
@@ -101,6 +103,28 @@ def test_a_base_that_cannot_fit_is_refused_before_its_weights_are_fetched(
     fetched = sum(path.stat().st_size for path in (tmp_path / "cache").rglob("*") if path.is_file())
     assert fetched < 100_000
     assert not (small.settings.workdir / "bases").exists()
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"model_type": "mamba"}, "'mamba' cannot be written"),
+        ({"quantization": {"bits": 4}}, "already quantised"),
+    ],
+)
+def test_a_base_that_nobody_can_export_is_refused_before_its_weights_are_fetched(
+    bench, train_request, tmp_path, changed, said
+):
+    base = write_tiny_model(tmp_path / "odd", **changed)
+    sender = ArtifactClient(bench.artifacts.base_url, None, tmp_path / "sender")
+    ref = push_base(sender, base, "odd")
+    fresh = replace(bench, artifacts=ArtifactClient(bench.artifacts.base_url, None, tmp_path / "cache"))
+
+    with pytest.raises(ArchitectureUnknown, match=said):
+        work(claim(train_request.model_copy(update={"base": ref})), Beat(), fresh)
+
+    weights = sha256_of(base / "model.safetensors")
+    assert not any(path.name == weights for path in (tmp_path / "cache").rglob("*"))
 
 
 def test_the_runs_own_budget_counts_as_the_memory_that_there_is(bench, train_request):

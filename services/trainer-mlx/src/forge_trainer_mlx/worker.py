@@ -30,7 +30,8 @@ from forge_trainer_mlx.settings import Settings
 log = get_logger()
 
 CHILD = "forge_trainer_mlx.child"
-LIBRARIES = ("mlx", "mlx-lm")
+# mlx-lm brings transformers along.
+LIBRARIES = ("mlx", "mlx-lm", "transformers")
 
 
 class MlxMissing(ForgeError):

@@ -31,6 +31,7 @@ from forge_common.errors import Invalid
 from forge_common.logging import get_logger
 from forge_common.queue.child import run_child
 from forge_common.queue.stage import DELIVERY_PATIENCE_S, Beat
+from forge_common.weights.architectures import architecture
 from forge_common.weights.base_model import base_config, resolve_base
 from forge_common.weights.estimate import Kind, check_memory, check_ram, shape_of, training_need
 from forge_common.weights.export import Greedy, Prompt, export
@@ -42,7 +43,7 @@ from forge_common.weights.settings import TrainerSettings
 log = get_logger()
 
 # What every trainer's weights went through, beside what it trains with.
-EVERYWHERE = ("forge-common", "numpy", "safetensors", "tokenizers")
+EVERYWHERE = ("forge-common", "jinja2", "numpy", "safetensors", "tokenizers")
 
 
 class WrongStage(Invalid):
@@ -183,9 +184,11 @@ def _older(request: TrainRequest, artifacts: ArtifactClient, beat: Beat) -> Data
 def check_fits(base: BaseModelRef, rules: TrainingRules, bench: Bench, beat: Beat) -> None:
     """Before gigabytes are downloaded for nothing; where memory is short, what the engine holds is asked for first.
 
-    Raises NotEnoughMemory.
+    Raises ArchitectureUnknown, NotEnoughMemory.
     """
     config = base_config(base, bench.artifacts)
+    if config:
+        architecture(config)
     shape = shape_of(config) if config else None
     if shape is None:
         return
@@ -197,6 +200,7 @@ def check_fits(base: BaseModelRef, rules: TrainingRules, bench: Bench, beat: Bea
         total = min(total, int(rules.max_memory_gb * 2**30))
 
     def free() -> int:
+        beat.check()
         return min(bench.memory_bytes - (bench.used() or 0), total)
 
     # A training of the usual pace, but no more than the run's budget allows.
