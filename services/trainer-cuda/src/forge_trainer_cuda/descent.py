@@ -74,10 +74,12 @@ def descend(
 
         done, tokens = step + 1, sum(lengths[index] for index in batch)
         progress = course.count(done, loss, tokens, peak_memory_bytes(job.device))
-        report.progress(progress.model_copy(update={"message": message}))
+        progress = progress.model_copy(update={"message": message})
+        report.progress(progress)
         room.at(learning(step) + 1)
         if course.judge(done, judge):
             resume.save(checkpoint, course.standing, model, optimizer, partial(_write, model, job))
+            report.progress(course.told(progress))
     room.at(LAST)
     return course.standing
 

@@ -58,15 +58,8 @@ def test_training_learns_what_it_is_shown(make_job, report):
     assert outcome.steps == 32
 
 
-def test_progress_tells_step_loss_speed_memory_and_remaining_time(make_job, report):
-    outcome = train(make_job(), report)
-
-    steps = [progress.step for progress in report.heard]
-    assert steps == list(range(1, 9))
-    assert all(progress.of == 8 for progress in report.heard)
-    assert report.heard[-1].eta_s == 0.0
-    assert set(report.heard[0].metrics) == {"loss", "tokens_per_s", "memory_bytes"}
-    assert outcome.peak_memory_bytes > 50e6
+def test_the_peak_of_memory_is_the_whole_processes(make_job, report):
+    assert train(make_job(), report).peak_memory_bytes > 50e6
 
 
 def test_tokens_are_counted_without_padding(make_job, report):

@@ -87,12 +87,14 @@ def descend(
 
         done, tokens = step + 1, sum(lengths[index] for index in batch)
         progress = course.count(done, loss, tokens, peak_memory_bytes(room))
-        report.progress(progress.model_copy(update={"message": message}))
+        progress = progress.model_copy(update={"message": message})
+        report.progress(progress)
         room.at(learning(step) + 1)
         if course.judge(done, judge):
             newest = trained_weights(model)
             best = newest if course.standing.best_step == done else best
             resume.save(path, resume.Checkpoint(course.standing, newest, best, optimizer.state))
+            report.progress(course.told(progress))
     room.at(LAST)
     write_adapter(folder / "best", best, job, layers=len(model.layers))
     return course.standing

@@ -60,7 +60,7 @@ def test_progress_arrives_while_training(work, witness, tiny_base, make_dataset,
     work(request_for(tiny_base, make_dataset(), make_domain()), beat=beat)
 
     steps = [progress for progress in beat.seen if progress.step is not None]
-    assert [progress.step for progress in steps] == list(range(1, 13))
+    assert sorted({progress.step for progress in steps}) == list(range(1, 13))
     assert steps[-1].of == 12
     assert steps[-1].metrics["loss"] > 0
     assert steps[-1].metrics["tokens_per_s"] > 0

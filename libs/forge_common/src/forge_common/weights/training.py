@@ -181,11 +181,16 @@ class Course:
             "tokens_per_s": self._tokens / max(elapsed, 1e-9),
             "memory_bytes": float(memory_bytes),
         }
-        judged = [point.valid_loss for point in self.standing.curve if point.valid_loss is not None]
-        if judged:
-            metrics["valid_loss"] = judged[-1]
         eta_s = elapsed / max(1, done - self._before.step) * (self._steps - done)
-        return Progress(message="training", step=done, of=self._steps, eta_s=eta_s, metrics=metrics)
+        return self.told(
+            Progress(message="training", step=done, of=self._steps, eta_s=eta_s, metrics=metrics)
+        )
+
+    def told(self, progress: Progress) -> Progress:
+        """With the newest validation loss, where there is one."""
+        judged = [point.valid_loss for point in self.standing.curve if point.valid_loss is not None]
+        newest = {"valid_loss": judged[-1]} if judged else {}
+        return progress.model_copy(update={"metrics": progress.metrics | newest})
 
     def judge(self, done: int, evaluate: Callable[[], float | None]) -> bool:
         """Add to the curve; every `evaluate_every` steps and after the last also validate. Says whether to save.

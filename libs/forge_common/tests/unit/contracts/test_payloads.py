@@ -78,5 +78,7 @@ def test_the_seeds_domain_document_is_accepted():
         "num_ctx": 8192,
         "repeat_penalty": 1.0,
     }
-    assert document.training.iterations == 500
+    training = document.training
+    assert (training.iterations, training.batch_size, training.num_layers) == (500, 4, 16)
+    assert training.learning_rate == 1e-5
     assert document.model_name(3) == "engie-yourdomain:v3"

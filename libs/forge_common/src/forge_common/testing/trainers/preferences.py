@@ -81,6 +81,27 @@ class TestPreferences:
         assert not outcome.preferred.kept
         assert not _is_of_dpo(outcome.adapter)
 
+    def test_no_rule_of_dpo_is_without_effect(
+        self, trainer: Trainer, make_preferring: PreferringJobMaker, report: Silent
+    ) -> None:
+        as_usual = trainer.train(make_preferring(workdir="usual"), report).preferred
+        otherwise: dict[str, Any] = {
+            "beta": 0.3,
+            "epochs": 2,
+            "learning_rate": 1e-3,
+            "batch_size": 4,
+            "min_pairs": 41,
+        }
+
+        of_no_effect = [
+            name
+            for name, value in otherwise.items()
+            if trainer.train(make_preferring(workdir=name, **{name: value}), report).preferred == as_usual
+        ]
+
+        assert trainer.train(make_preferring(workdir="again"), report).preferred == as_usual
+        assert of_no_effect == []
+
     def test_too_few_pairs_are_left_alone(
         self, trainer: Trainer, make_preferring: PreferringJobMaker, report: Silent
     ) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from forge_common.contracts.domain import DomainDocument
 from forge_common.testing.trainers.shared import (
     JobMaker,
     Silent,
@@ -16,15 +19,87 @@ from forge_common.testing.trainers.shared import (
     write_rows,
 )
 from forge_common.weights.adapter import AdapterInvalid, read_adapter
-from forge_common.weights.jobs import TrainJob
-from forge_common.weights.rows import with_replay
+from forge_common.weights.jobs import TrainJob, TrainOutcome
+from forge_common.weights.rows import training_rows, with_replay
 from forge_common.weights.targets import TargetsUnknown
+from forge_common.weights.tokenizer import ChatTokenizer
 from forge_common.weights.training import TrainingDiverged
 
 OLDER_ROWS = 100
+# Each in the place of what QUICK or the contract says; the other rules have tests of their own.
+OTHERWISE: Mapping[str, Any] = {
+    "method": "dora",
+    "rank": 4,
+    "alpha": 32,
+    "targets": ["q_proj"],
+    "epochs": 1,
+    "iterations": 3,
+    "batch_size": 4,
+    "batch_tokens": 64,
+    "learning_rate": 1e-3,
+    "schedule": "cosine",
+    "num_layers": 1,
+    "warmup_steps": 6,
+    "weight_decay": 0.5,
+    "evaluate_every": 2,
+    "seed": 2,
+}
 
 
 class TestRules:
+    def test_no_rule_is_without_effect(self, trainer: Trainer, make_job: JobMaker, report: Silent) -> None:
+        as_usual = _found(trainer.train(make_job(workdir="usual"), report))
+
+        same = _found(trainer.train(make_job(workdir="again"), report))
+        of_no_effect = [
+            name
+            for name, value in OTHERWISE.items()
+            if _found(trainer.train(make_job(workdir=name, **{name: value}), report)) == as_usual
+        ]
+
+        assert same == as_usual
+        assert of_no_effect == []
+
+    @pytest.mark.parametrize(("num_layers", "trained"), [(1, {1}), (16, {0, 1})])
+    def test_the_seeds_four_keys_are_enough_of_a_domain_document(
+        self, trainer: Trainer, make_job: JobMaker, report: Silent, num_layers: int, trained: set[int]
+    ) -> None:
+        seed: dict[str, Any] = {
+            "iterations": 6,
+            "batch_size": 4,
+            "learning_rate": 1e-3,
+            "num_layers": num_layers,
+        }
+        document = DomainDocument.model_validate(
+            {"id": "d", "name": "D", "base_model": "tiny", "model_prefix": "d", "training": seed}
+        )
+
+        outcome = trainer.train(make_job().model_copy(update={"rules": document.training}), report)
+
+        assert outcome.steps == 6
+        assert {int(name.split(".")[2]) for name in read_adapter(Path(outcome.adapter)).pairs} == trained
+        # Every row has one of two lengths; six times four of them.
+        rows = training_rows(make_job(), ChatTokenizer(Path(make_job().base)))[0].rows
+        lengths = [len(row.tokens) for row in rows]
+        assert 24 * min(lengths) <= outcome.tokens <= 24 * max(lengths)
+
+    def test_a_step_is_told_with_both_losses_speed_memory_and_the_time_that_is_left(
+        self, trainer: Trainer, make_job: JobMaker, report: Silent
+    ) -> None:
+        outcome = trainer.train(make_job(), report)
+
+        assert [progress.step for progress in report.heard] == [1, 2, 3, 4, 4, 5, 6, 7, 8, 8]
+        assert {progress.of for progress in report.heard} == {8}
+        assert all(
+            {"loss", "tokens_per_s", "memory_bytes"} <= progress.metrics.keys() for progress in report.heard
+        )
+        assert report.heard[0].eta_s
+        assert report.heard[-1].eta_s == 0.0
+        # Told when it is known, the last one too.
+        told = [progress.metrics.get("valid_loss") for progress in report.heard]
+        judged = [point.valid_loss for point in outcome.curve if point.valid_loss is not None]
+        assert told == [None] * 4 + [judged[0]] * 5 + [judged[1]]
+
     @pytest.mark.parametrize("method", ["lora", "qlora", "dora"])
     @pytest.mark.parametrize("stop", [3, 6])
     def test_a_stopped_training_goes_on_to_the_same_bits(
@@ -173,6 +248,11 @@ class TestRules:
         assert (len(rows), len(old), len(set(old))) == (40, 8, 8)
         assert with_replay(job) == rows
         assert trainer.train(job, report).steps == 2 * 5
+
+
+def _found(outcome: TrainOutcome) -> object:
+    pairs = read_adapter(Path(outcome.adapter)).pairs
+    return outcome.curve, {name: (pair.a.tobytes(), pair.b.tobytes()) for name, pair in pairs.items()}
 
 
 def _going_on(job: TrainJob, parent: str) -> TrainJob:
