@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from forge_cli import clients, evaluator
+from forge_cli.bars import counted
 from forge_cli.clients import Document
 from forge_cli.console import FAILED, JsonFlag, command, done, escape, note, out, print_json, table
 from forge_cli.installation import Installation
@@ -17,6 +18,8 @@ from forge_common.contracts.domain import DomainDocument
 from forge_common.errors import ForgeError
 
 SHOWN = 15
+# Columns of a terminal that a list of categories fits into.
+ROOMY = 120
 
 app = typer.Typer(
     help="Benchmarks: list, import from public files, test.",
@@ -58,7 +61,10 @@ def list_benchmarks(context: typer.Context, *, json_: JsonFlag = False) -> None:
     rows = [_row(b["name"], "shipped", b, used.get(b.get("sha256", ""), "")) for b in found["shipped"]]
     shipped = {b.get("sha256") for b in found["shipped"]}
     rows += [_row(u["domain"], "yours", u, u["domain"]) for u in uploaded if u.get("sha256") not in shipped]
-    table("benchmark", "", "sha256", "tasks >", "categories", "difficulty", "judges", rows=rows)
+    columns = ("benchmark", "", "sha256", "tasks >", "difficulty", "judges", "categories")
+    # On a narrow terminal categories would wrap into a dozen lines; --json and `bench check` have them.
+    shown = len(columns) if out.width >= ROOMY else -1
+    table(*columns[:shown], rows=[row[:shown] for row in rows])
     if trouble:
         note(escape(trouble))
 
@@ -182,9 +188,9 @@ def _row(name: str, origin: str, found: Document, used_by: str) -> list[str]:
         origin,
         found["sha256"][:12],
         str(found["tasks"]),
-        _counts(found["categories"]),
         _counts(found["difficulty"]),
         used_by,
+        _counts(found["categories"]),
     ]
 
 
@@ -241,7 +247,7 @@ def _show_flaws(found: Document) -> None:
         return
     rows = [_flaw(flaw) for flaw in flaws[:SHOWN]]
     if rows:
-        out.print(f"\n[red]✗[/] {len(flaws)} answers were not judged as they should be")
+        out.print(f"\n[red]✗[/] {counted(len(flaws), 'answer')} not judged as it should be:")
         table("task", "answer", "points >", "why", rows=rows)
     if len(flaws) > SHOWN:
         note(f"and {len(flaws) - SHOWN} more; --json has them all")

@@ -13,15 +13,17 @@ from pydantic import ValidationError
 
 from forge_cli import clients
 from forge_cli.commands import bench
-from forge_cli.console import JsonFlag, command, done, in_words, note, print_json, table
+from forge_cli.commands.stack import start
+from forge_cli.console import JsonFlag, command, done, in_words, note, out, print_json, table
 from forge_cli.installation import Installation
-from forge_cli.stack.control import bring_up
 from forge_common import domains
 from forge_common.artifacts import sha256_of
 from forge_common.contracts.domain import DomainDocument
 from forge_common.errors import Invalid
 from forge_common.http.registry import RegistryClient
 
+# Columns of a terminal that a sentence fits into.
+ROOMY = 110
 NANO_BASE = "forge/nano-qwen2"
 
 
@@ -33,7 +35,7 @@ def init(
 ) -> None:
     """Set up The Forge: detect the hardware, start the stack, upload the shipped domains and benchmarks."""
     here = Installation.find()
-    bring_up(here, lambda _: None)
+    start(here)
     registry = clients.registry(here)
     if domain is not None:
         registry.domain(domain)
@@ -84,6 +86,18 @@ def domain(
             bench.give(here, document.id, benchmark)
         registry.set_active_domain(document.id)
     _list_domains(registry, as_json=json_)
+    if document is not None and not json_:
+        done(f"{document.id} is the active domain now.")
+        if registry.domain(document.id).benchmark is None:
+            note(
+                "it has no benchmark, so nothing of it is promoted by itself: " + _how_to_get_one(document.id)
+            )
+
+
+def _how_to_get_one(domain: str) -> str:
+    if _shipped_benchmark(domain) is not None:
+        return "`forge init` gives it the shipped one"
+    return f"`forge domain {domain} --benchmark FILE`"
 
 
 def upload_benchmarks(here: Installation, registry: RegistryClient) -> list[str]:
@@ -154,7 +168,10 @@ def _list_domains(registry: RegistryClient, *, as_json: bool) -> None:
         ]
         for d in documents
     ]
-    table("", "domain", "prefix", "base model", "benchmark", "what it covers", rows=rows)
+    columns = ("", "domain", "prefix", "base model", "benchmark", "what it covers")
+    # Beside the names there is no room for a sentence on a narrow terminal.
+    shown = len(columns) if out.width >= ROOMY else -1
+    table(*columns[:shown], rows=[row[:shown] for row in rows])
 
 
 def _shipped_benchmark(domain: str) -> Any:

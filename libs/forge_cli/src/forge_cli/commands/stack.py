@@ -15,7 +15,7 @@ from forge_cli.installation import Installation
 from forge_cli.stack.certificates import Certificates
 from forge_cli.stack.control import bring_down, bring_up
 from forge_cli.stack.state import StackState, read_state, running, supervisor_is_alive
-from forge_common.errors import Conflict
+from forge_common.errors import Cancelled, Conflict
 
 FOR_PEOPLE = {
     "gateway": "answers: point OpenAI SDKs here, at /v1",
@@ -28,6 +28,10 @@ FOR_PEOPLE = {
 
 class DoorClosed(Conflict):
     """What runs was started without TLS."""
+
+
+class StoppedWaiting(Cancelled):
+    """Ctrl-C while the stack started."""
 
 
 @command
@@ -53,8 +57,7 @@ def up(
         os.environ["FORGE_TLS"] = "1"
     here = Installation.find()
     _ = here.bind
-    with Live(console=err, transient=True, refresh_per_second=8) as live:
-        started = bring_up(here, lambda state: live.update(_waiting(state)))
+    started = start(here)
     check_door(here, read_state(here))
     if json_:
         print_json({"started": started, **_overview(here)})
@@ -84,6 +87,18 @@ def status(*, json_: JsonFlag = False) -> None:
     _screen(here)
     if overview["parts"] or overview["external"] or "domain" in overview or "data" in overview:
         loop_shown.show(overview, here.url("collector"))
+
+
+def start(here: Installation) -> bool:
+    """`bring_up`, with what is waited for on the screen. Raises StoppedWaiting at Ctrl-C: the parts go on starting."""
+    try:
+        with Live(console=err, transient=True, refresh_per_second=8) as live:
+            return bring_up(here, lambda state: live.update(_waiting(state)))
+    except KeyboardInterrupt:
+        raise StoppedWaiting(
+            "stopped waiting; the Forge goes on starting",
+            fix="`forge status` shows how far it is, `forge down` stops it",
+        ) from None
 
 
 def check_door(here: Installation, state: StackState) -> None:

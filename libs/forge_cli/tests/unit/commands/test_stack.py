@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from forge_cli.commands.stack import DoorClosed, check_door
+from forge_cli.commands import stack
+from forge_cli.commands.stack import DoorClosed, StoppedWaiting, check_door
 from forge_cli.installation import Installation
 from forge_cli.loop_shown import capture_lines
 from forge_cli.stack.state import StackState
@@ -70,3 +71,15 @@ def test_with_tls_the_parts_themselves_stay_on_loopback(tmp_path, monkeypatch):
 
     monkeypatch.setenv("FORGE_TLS", "1")
     assert Installation(tmp_path).listens_on == "127.0.0.1"
+
+
+def test_ctrl_c_while_the_stack_starts_says_that_it_goes_on(tmp_path, monkeypatch):
+    def is_interrupted(*_: object) -> bool:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(stack, "bring_up", is_interrupted)
+
+    with pytest.raises(StoppedWaiting, match="goes on starting") as stopped:
+        stack.start(Installation(tmp_path))
+
+    assert "forge down" in str(stopped.value.fix)
