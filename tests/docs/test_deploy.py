@@ -117,3 +117,30 @@ def test_what_pip_was_told_on_this_machine_holds_for_the_installation_too(tmp_pa
     said = dict(line.partition("=")[::2] for line in (tmp_path / "said").read_text().splitlines())
     assert said["SSL_CERT_FILE"] == "/etc/company.pem"
     assert said["UV_FIND_LINKS"] == "/wheels/a,/wheels/b"
+
+
+def test_a_box_whose_disk_is_small_is_told_before_anything_is_installed(tmp_path):
+    clone = tmp_path / "clone" / "deploy"
+    clone.mkdir(parents=True)
+    shutil.copy(DEPLOY / "worker.sh", clone)
+    (clone / "setup.sh").write_text(": > set-up\n")
+    df = tmp_path / "bin" / "df"
+    df.parent.mkdir()
+    df.write_text(
+        "#!/bin/sh\ncat <<END\nFilesystem 1024-blocks Used Available Capacity Mounted\n/dev/x 9 9 $FREE 9% /\nEND\n"
+    )
+    df.chmod(0o755)
+
+    def prepare(free_gb: int, hardware: str) -> subprocess.CompletedProcess[str]:
+        env = {"PATH": f"{df.parent}:{os.environ['PATH']}", "HOME": str(tmp_path), "FREE": str(free_gb << 20)}
+        command = ["sh", clone / "worker.sh", hardware, "--prepare"]
+        return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+
+    full, enough = prepare(3, "cpu"), prepare(6, "cpu")
+
+    assert full.returncode == 1
+    assert "the environment takes up to 5 GB" in full.stderr
+    assert "has 3 GB free" in full.stderr
+    assert "UV_CACHE_DIR" in full.stderr
+    assert enough.returncode == 0, enough.stderr
+    assert (clone.parent / "set-up").exists()
