@@ -65,11 +65,11 @@ class SideAnswer(Contract):
     """A whole answer. Times are seconds since the question left; what the server did not say is None."""
 
     message: Message
-    model: str | None
-    finish_reason: str | None
+    model: str | None = None
+    finish_reason: str | None = None
     usage: Usage
-    cost_usd: float | None
-    first_token_s: float | None
+    cost_usd: float | None = None
+    first_token_s: float | None = None
     total_s: float
 
 
