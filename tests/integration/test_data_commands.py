@@ -83,7 +83,7 @@ def forge(house: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Callable[..
 
 
 @pytest.fixture
-def captured(forge: Callable[..., Any], house: dict[str, str]) -> None:
+def captured(forge: Callable[..., Any], house: dict[str, str], one_day: None) -> None:
     now = datetime.now(UTC)
 
     def exchange(number: int, model: str, age_d: int, **more: Any) -> dict[str, Any]:

@@ -14,7 +14,9 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
@@ -92,6 +94,15 @@ def forge_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     home.mkdir()
     monkeypatch.setenv("FORGE_HOME", str(home))
     return home
+
+
+@pytest.fixture
+def one_day() -> None:
+    """Midnight, here and in UTC, is more than a minute away: for tests of what counts by the day."""
+    for now in (datetime.now(UTC), datetime.now().astimezone()):
+        left = timedelta(days=1) - timedelta(hours=now.hour, minutes=now.minute, seconds=now.second)
+        if left < timedelta(minutes=1):
+            time.sleep(left.total_seconds())
 
 
 def docker_runs() -> bool:

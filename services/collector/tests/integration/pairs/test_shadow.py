@@ -71,6 +71,7 @@ def counted(comparer: Any) -> dict[str, int]:
     return {f"{c['state']} {c['reason'] or ''}".strip(): c["calls"] for c in books["calls"]}
 
 
+@pytest.mark.usefixtures("one_day")
 def test_what_the_cloud_answered_the_live_model_answers_once_more(
     comparer: Any, gateway: Any, start_worker: Any, ask: Any, eventually: Any
 ) -> None:

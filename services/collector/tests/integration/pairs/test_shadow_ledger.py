@@ -34,7 +34,7 @@ def shared_engine(shared_database: str) -> Iterator[Engine]:
 
 
 @pytest.fixture
-def engine(shared_engine: Engine) -> Engine:
+def engine(shared_engine: Engine, one_day: None) -> Engine:
     tables = ("exchanges", "shadow_policy", "shadow_calls", "shadow_days", "shadow_pauses")
     with session_scope(shared_engine) as session:
         session.connection().execute(text(f"truncate {', '.join(f'collector.{t}' for t in tables)}"))
