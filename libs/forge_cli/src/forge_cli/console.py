@@ -136,7 +136,22 @@ def _plain(value: Any) -> Any:
 
 
 # Headings of what a person copies into the next command.
-NAMES = frozenset({"run", "key", "pair", "model", "version", "domain", "state", "live", "machine"})
+NAMES = frozenset(
+    {
+        "run",
+        "key",
+        "pair",
+        "model",
+        "version",
+        "domain",
+        "state",
+        "live",
+        "machine",
+        "left",
+        "right",
+        "against",
+    }
+)
 
 
 def table(*columns: str, rows: Sequence[Sequence[str]], title: str | None = None) -> None:

@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -129,7 +128,7 @@ def _half(half: Half, console: Console, width: int, lines: int | None) -> Render
     )
     wrapped = _body(half).wrap(console, width)
     body = Text("\n").join(wrapped if lines is None else wrapped[-lines:])
-    return Group(heading, where, Padding(body, (1, 0)), Text(figures(half), style="dim"), Text(""))
+    return Group(heading, where, Text(""), body, Text(""), Text(figures(half), style="dim"), Text(""))
 
 
 def _body(half: Half) -> Text:

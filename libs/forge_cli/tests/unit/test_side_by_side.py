@@ -144,3 +144,12 @@ def test_what_came_is_left_on_the_screen_when_it_is_broken_off():
         watch(Comparison(), broken_off(), screen)
 
     assert any(line.strip().startswith("The") for line in shown(screen))
+
+
+def test_a_pipe_gets_no_blanks_that_only_a_terminal_needs():
+    pipe = console(4000, is_terminal=False)
+
+    watch(Comparison(), events(), pipe)
+
+    assert isinstance(pipe.file, io.StringIO)
+    assert all(line == line.rstrip() for line in pipe.file.getvalue().splitlines())
