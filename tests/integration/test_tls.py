@@ -6,12 +6,14 @@ import contextlib
 import json
 import os
 import queue
+import re
 import socket
 import ssl
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import httpx2
 import psutil
@@ -37,6 +39,7 @@ from forge_common.testing.plugin import server_folder, stopping
 pytestmark = pytest.mark.integration
 
 PASSWORD = "a-broker-password"
+REMOTE = Path(__file__).parents[2] / "docs" / "remote.md"
 
 
 def certificates(folder) -> Certificates:
@@ -56,9 +59,15 @@ def strangers(tmp_path_factory):
     return certificates(tmp_path_factory.mktemp("strangers") / "tls")
 
 
-@pytest.fixture(scope="module")
-def broker(ours):
-    """The port of the door in front of a real Redis-protocol server."""
+@pytest.fixture(scope="module", params=["behind the door", "TLS of its own"])
+def broker(request, ours):
+    """The port of a real Redis-protocol server over TLS, by either way that docs/remote.md knows."""
+    with (behind_the_door if request.param == "behind the door" else with_tls_of_its_own)(ours) as port:
+        yield port
+
+
+@contextlib.contextmanager
+def behind_the_door(ours):
     with server_folder() as folder:
         server = Redis.at(folder, port=free_port(), password=PASSWORD, log=folder / "redis.log")
         outer = free_port()
@@ -69,6 +78,29 @@ def broker(ours):
             with stopping(door):
                 wait_until(lambda: listens(outer), door, name="door", log=folder / "door.log")
                 yield outer
+
+
+@contextlib.contextmanager
+def with_tls_of_its_own(ours):
+    """By the settings that docs/remote.md names, each of them."""
+    with server_folder() as folder:
+        port, binary = free_port(), Redis.at(folder, port=0, password="", log=folder / "log").binary
+        said = re.search(r"takes (`tls-port 6380`.*?)\.\n", REMOTE.read_text(), re.DOTALL).group(1)
+        given = {"tls-port 6380": f"tls-port {port}", "requirepass": f"requirepass {PASSWORD}"}
+        given |= {f"tls-{name}-file": f"tls-{name}-file {ours.server}" for name in ("cert", "key")}
+        lines = [given.get(line, line) for line in re.findall(r"`(.*?)`", said)]
+        (folder / "own.conf").write_text("\n".join(["bind 127.0.0.1", *lines, ""]))
+        with (folder / "own.log").open("wb") as log:
+            process = subprocess.Popen([binary, folder / "own.conf"], stdout=log, stderr=log, cwd=folder)
+        with stopping(process):
+            while not listens(port):
+                if process.poll() is not None:
+                    said = (folder / "own.log").read_text()
+                    if "finding TLS support" in said:
+                        pytest.skip(f"{binary} is built without TLS")
+                    pytest.fail(said[-500:])
+                time.sleep(0.05)
+            yield port
 
 
 @pytest.fixture
