@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from importlib import metadata
+from typing import Annotated
+
 import typer
 
 from forge_cli.commands import (
@@ -27,6 +30,25 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"forge {metadata.version('forge-cli')}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which Forge this is.")
+    ] = False,
+) -> None:
+    """Your own AI traffic becomes a local model that gets measurably better."""
+    del version
+
+
 app.command()(setup.init)
 app.command()(stack.up)
 app.command()(stack.down)

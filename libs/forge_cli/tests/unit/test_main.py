@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from importlib import metadata
 
 import pytest
 from typer.testing import CliRunner
@@ -98,3 +99,7 @@ def test_what_only_certificates_need_does_not_slow_every_command():
 
 def test_a_version_that_is_none_is_json_when_json_is_asked_for(forge):
     assert json.loads(forge("promote", "x", "--json").stdout)["error"]["fix"].startswith("write 3 or v3")
+
+
+def test_it_says_which_forge_it_is(forge):
+    assert forge("--version").stdout.split() == ["forge", metadata.version("forge-cli")]
