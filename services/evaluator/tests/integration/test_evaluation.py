@@ -139,6 +139,8 @@ def test_the_log_holds_every_sample_and_the_page_shows_flips_first(stage, better
     assert len(lines) == 1 + 2 * 2 * 50 + 1
     samples = lines[1:-1]
     assert {line["code"] for line in samples if line["task"] == "c0"} == {"def add_0(x):\n    return x + 0"}
+    (told,) = {line["answer"] for line in samples if (line["task"], line["role"]) == ("c12", "candidate")}
+    assert told == "<script>alert(1)</script>"  # as it came
     assert lines[-1]["scorecard"] == result.scorecard.model_dump(mode="json")
     assert "gained 19" in page
     assert page.index("<span class=id>c29<") < page.index("<span class=id>c0<")

@@ -7,7 +7,8 @@ import json
 import pytest
 
 from forge_common.contracts.domain import Scoring
-from forge_evaluator.benchmarks import BenchmarkUnusable, read
+from forge_evaluator.benchmarks import BenchmarkUnusable, DocumentCheck, read, shipped
+from forge_evaluator.benchmarks.load import shipped_names
 from forge_evaluator.benchmarks.selftest import check, require
 from forge_evaluator.sandbox import Pool
 from forge_evaluator.scorers import Answered, score
@@ -25,6 +26,23 @@ RIGHT = {
 def pool(best_tier):
     with Pool(best_tier) as pool:
         yield pool
+
+
+@pytest.mark.parametrize("name", shipped_names())
+def test_every_shipped_benchmark_passes_whole_and_every_gold_decides_all_that_is_asked_of_it(pool, name):
+    benchmark = read(shipped(name))
+    documents = [task for task in benchmark.tasks if isinstance(task.check, DocumentCheck)]
+
+    tested = check(benchmark, pool)
+    undecided = [
+        (task.id, line)
+        for task in documents
+        for line in score(task, Answered(text=task.gold_answer), Scoring(), pool).evidence
+        if "undecided" in line
+    ]
+
+    assert len(benchmark.tasks) >= 120
+    assert (tested.flaws, tested.untested, undecided) == ((), (), [])
 
 
 class Counting:

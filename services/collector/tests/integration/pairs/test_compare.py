@@ -50,14 +50,14 @@ def test_both_models_stream_and_the_pair_is_stored(comparer: Any, gateway: Any, 
 
 
 def test_they_answer_at_the_same_time(comparer: Any, gateway: Any, cloud: Any) -> None:
-    gateway.pause_s = cloud.pause_s = 0.15
+    gateway.pause_s = cloud.pause_s = 0.4
 
     said = events(comparer, prompt="one two three four five")
 
     sides = [event["side"] for event in said if "text" in event]
     assert sides.count("left") == sides.count("right") == 7
     assert set(sides[:4]) == {"left", "right"}
-    assert abs(gateway.asked[0].at - cloud.asked[0].at) < 0.5
+    assert abs(gateway.asked[0].at - cloud.asked[0].at) < 1.5  # one answer takes three seconds
 
 
 def test_one_that_fails_does_not_silence_the_other_and_nothing_is_stored(comparer: Any, gateway: Any) -> None:

@@ -247,7 +247,10 @@ def test_a_hostile_answer_gets_its_verdict_and_leaves_nothing_behind(pool, hosti
 
 
 def test_the_suite_is_as_large_as_it_claims():
-    assert (len(FAKES), len(BOMBS), len(ESCAPES)) >= (15, 21, 21)
+    assert len(FAKES) >= 15
+    assert len(BOMBS) >= 21
+    assert len(ESCAPES) >= 21
+    assert len(ALL) >= 60
     assert len({case.name for case in ALL}) == len(ALL)
 
 
