@@ -34,6 +34,8 @@ DELIVERY_PATIENCE_S = 3600.0
 WORTH_SHOWING_S = 0.5
 # A cancelled run hears of it with a beat's reply, and is to end within seconds.
 LONGEST_SILENCE_S = 3.0
+# The client's word for a refusal without the registry's own: a proxy's, or a captive portal's.
+NOBODYS_WORD = "http_error"
 
 
 class LeaseLost(Cancelled):
@@ -155,9 +157,10 @@ def _deliver(registry: RegistryClient, stage: StageId, delivery: StageDelivery) 
     while True:
         try:
             registry.deliver(stage, delivery)
-        except RemoteProblem as problem:
-            log.warning("delivery.refused", code=problem.code, detail=problem.message)
-        except DependencyDown as error:
+        except (DependencyDown, RemoteProblem) as error:
+            if _is_the_registrys(error):
+                log.warning("delivery.refused", code=error.code, detail=error.message)
+                return
             if time.monotonic() > deadline:
                 log.error("delivery.abandoned", reason=str(error))  # noqa: TRY400  the reason says it all
                 return
@@ -165,6 +168,11 @@ def _deliver(registry: RegistryClient, stage: StageId, delivery: StageDelivery) 
             pause = min(pause * 2, 30.0)
             continue
         return
+
+
+def _is_the_registrys(error: ForgeError) -> bool:
+    """Whether it is a refusal that the registry itself pronounced, and that stands."""
+    return isinstance(error, RemoteProblem) and error.code != NOBODYS_WORD
 
 
 def _beat(registry: RegistryClient, claim: StageClaim, beat: Beat) -> None:
@@ -175,10 +183,10 @@ def _beat(registry: RegistryClient, claim: StageClaim, beat: Beat) -> None:
             reply = registry.heartbeat(claim.stage_id, Heartbeat(token=claim.token, progress=beat.take()))
             if reply.cancel:
                 beat.cancel()
-        except RemoteProblem:
-            beat.cancel(LeaseLost("the lease on the stage is gone", code="lease_lost"))
-            return
-        except DependencyDown as error:
+        except (DependencyDown, RemoteProblem) as error:
+            if _is_the_registrys(error):
+                beat.cancel(LeaseLost("the lease on the stage is gone", code="lease_lost"))
+                return
             # Carry on: whoever comes back first, the registry or the sweeper, decides.
             log.warning("heartbeat.failed", reason=str(error))
         beat.news.wait(interval)

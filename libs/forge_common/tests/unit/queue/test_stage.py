@@ -29,9 +29,13 @@ class Desk:
     def __init__(self):
         self.deliveries, self.beats = [], []
         self.claim_status, self.beat_reply, self.away = 200, {"lease_s": 0.3}, 0
+        self.in_between, self.spoken_between = None, 0
 
     def __call__(self, request):
         body = json.loads(request.content)
+        if self.in_between:
+            self.spoken_between += 1
+            return httpx2.Response(self.in_between, text="<html>not here</html>")
         if request.url.path.endswith("/claim"):
             refusal = {"code": "stage_taken", "detail": "taken"}
             return httpx2.Response(self.claim_status, json=CLAIM if self.claim_status == 200 else refusal)
@@ -116,6 +120,21 @@ def test_a_delivery_waits_for_a_registry_that_is_away(registry, desk):
     do(registry, lambda claim, beat: deployed())
 
     assert len(desk.deliveries) == 1
+
+
+@pytest.mark.parametrize("status", [302, 403, 404])
+def test_what_a_proxy_says_in_the_registrys_place_takes_no_stage_away(registry, desk, status):
+    def works(claim, beat):
+        desk.in_between = status
+        wait_for(lambda: desk.spoken_between >= 2)
+        assert not beat.cancelled.is_set()
+        # Still in between when the result is delivered.
+        threading.Timer(0.3, lambda: setattr(desk, "in_between", None)).start()
+        return deployed()
+
+    do(registry, works)
+
+    assert [delivery["result"] for delivery in desk.deliveries] == [DONE]
 
 
 def test_progress_reaches_the_registry(registry, desk):
