@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 import shutil
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -14,7 +15,7 @@ from pydantic import ValidationError
 from forge_cli import clients
 from forge_cli.commands import bench
 from forge_cli.commands.stack import start
-from forge_cli.console import JsonFlag, command, done, in_words, note, out, print_json, table
+from forge_cli.console import JsonFlag, command, done, err, in_words, note, out, print_json, table
 from forge_cli.installation import Installation
 from forge_common import domains
 from forge_common.artifacts import sha256_of
@@ -24,6 +25,7 @@ from forge_common.http.registry import RegistryClient
 
 # Columns of a terminal that a sentence fits into.
 ROOMY = 110
+_ORIGINALS_BASE = re.compile(r"(Qwen[\d.]+-(?:Coder-)?[\d.]+B(?:-Instruct)?)-[48]bit")
 NANO_BASE = "forge/nano-qwen2"
 
 
@@ -142,7 +144,7 @@ def hardware() -> str:
 
 def _parsed(document: Path) -> DomainDocument:
     try:
-        return DomainDocument.model_validate_json(document.read_bytes())
+        return _with_base_on_hub(DomainDocument.model_validate_json(document.read_bytes()))
     except OSError as error:
         raise Invalid(f"cannot read {document}: {error.strerror}", fix="check the path") from error
     except ValidationError as error:
@@ -150,6 +152,15 @@ def _parsed(document: Path) -> DomainDocument:
             f"{document} is not a domain document: {in_words(error)}",
             fix="see docs/domains.md for a whole one",
         ) from error
+
+
+def _with_base_on_hub(document: DomainDocument) -> DomainDocument:
+    """The original Forge named bases by the folder of their 4-bit copy, which no hub knows. Bases are quantised here by `training.method` and `deploy.quant`."""
+    if not (local := _ORIGINALS_BASE.fullmatch(document.base_model)):
+        return document
+    base = f"Qwen/{local[1]}"
+    err.print(f"  [dim]base model {document.base_model}, as the original Forge called it, is {base}[/]")
+    return document.model_copy(update={"base_model": base})
 
 
 def _list_domains(registry: RegistryClient, *, as_json: bool) -> None:
