@@ -1,4 +1,4 @@
-"""`forge data` and its views against a real collector, as a person types them."""
+"""`forge data` and its views, and `forge compare`, against a real collector, as a person types them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import os
 import secrets
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +31,51 @@ KEY = "key-for-tests"
 PATIENCE_S = 240.0
 
 
+class Speaker(ThreadingHTTPServer):
+    """Streams `<model> says: <prompt>`, word by word, whichever model it is asked as. It knows no prices."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        self.asked_at: dict[str, float] = {}
+        owner = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                owner.asked_at[body["model"]] = time.monotonic()
+                self.send_response(200)
+                self.send_header("content-type", "text/event-stream")
+                self.end_headers()
+                for word in f"{body['model']} says: {body['messages'][-1]['content']}".split():
+                    self.event(body, {"delta": {"content": f"{word} "}})
+                    time.sleep(0.2)
+                self.event(body, {"delta": {}, "finish_reason": "stop"})
+                self.wfile.write(b"data: [DONE]\n\n")
+
+            def event(self, body: dict[str, Any], choice: dict[str, Any]) -> None:
+                chunk = {"model": body["model"], "choices": [{"index": 0, **choice}]}
+                self.wfile.write(b"data: " + json.dumps(chunk).encode() + b"\n\n")
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+
 @pytest.fixture(scope="module")
-def house(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def speaker() -> Iterator[Speaker]:
+    with Speaker() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def house(
+    postgres_url: str, speaker: Speaker, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, str]]:
     """The environment of a collector with a database of its own. No registry."""
     name, home = f"data_{secrets.token_hex(6)}", tmp_path_factory.mktemp("house")
     server = postgres_url.replace("+psycopg", "")
@@ -44,6 +89,7 @@ def house(postgres_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterat
         "FORGE_REGISTRY_URL": "http://127.0.0.1:1",
         "FORGE_COLLECTOR_PORT": str(port),
         "FORGE_COLLECTOR_URL": f"http://127.0.0.1:{port}",
+        "FORGE_GATEWAY_URL": speaker.url,
         "COLUMNS": "160",
     }
     upgrade(env["FORGE_DATABASE_URL"], package="forge_collector", schema=models.SCHEMA)
@@ -73,8 +119,8 @@ def forge(house: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Callable[..
             "truncate collector.exchanges, collector.feedback, collector.policy_rules, collector.model_rules"
         )
 
-    def run(*words: str, code: int = 0, typed: str | None = None) -> Any:
-        ended = CliRunner().invoke(main.app, ["data", *words], input=typed)
+    def run(*words: str, code: int = 0, typed: str | None = None, group: str = "data") -> Any:
+        ended = CliRunner().invoke(main.app, [group, *words], input=typed)
         assert ended.exit_code == code, ended.output
         shown = ended.stdout if code == 0 else ended.output
         return json.loads(shown) if "--json" in words else " ".join(shown.split())
@@ -193,3 +239,26 @@ def test_a_models_domain_is_assigned_listed_and_taken_back(forge: Callable[..., 
     assert "claude-* legal" in forge("assign", "claude-*", "legal")
     assert forge("assign", "--json")["rules"] == [{"pattern": "claude-*", "domain": "legal"}]
     assert "no rules" in forge("assign", "claude-*", "--remove")
+
+
+def test_a_prompt_is_put_to_two_models_at_once_shown_beside_each_other_and_kept(
+    forge: Callable[..., Any], speaker: Speaker, house: dict[str, str]
+) -> None:
+    teacher = f"{speaker.url}/v1/grand-teacher"
+    words = ("what is a fjord?", "--domain", "coding", "--teacher", teacher, "--model", "engie-coder:v3")
+
+    shown = forge(*words, "--no-pick", group="compare")
+    told = forge(*words, "--json", group="compare")
+    httpx2.post(
+        f"{house['FORGE_COLLECTOR_URL']}/forge/v1/drain", headers={"x-forge-key": KEY}, timeout=60
+    ).raise_for_status()
+    (first, second) = forge("pairs", "--json")["pairs"]
+    kept = forge("exchanges", told["pair"]["right"])
+
+    assert "grand-teacher says: what is a fjord?" in shown
+    assert "engie-coder:v3 says: what is a fjord?" in shown
+    # Each takes over a second.
+    assert abs(speaker.asked_at["grand-teacher"] - speaker.asked_at["engie-coder:v3"]) < 1.0
+    assert told["pair"] == {"left": first["left"], "right": first["id"]}
+    assert second["prompt"] == "what is a fjord?"
+    assert "engie-coder:v3 says: what is a fjord?" in kept
