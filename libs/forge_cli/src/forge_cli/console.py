@@ -92,11 +92,18 @@ def fail(error: ForgeError, *, as_json: bool) -> NoReturn:
     if as_json:
         print_json({"error": {"code": error.code, "message": error.message, "fix": error.fix}})
     else:
-        whole = not err.is_terminal
-        err.print(f"[bold red]✗[/] {escape(error.message)}", soft_wrap=whole)
+        _say(f"[bold red]✗[/] {escape(error.message)}")
         if error.fix:
-            err.print(f"  [dim]→[/] {escape(error.fix)}", soft_wrap=whole)
+            _say(f"[dim]→[/] {escape(error.fix)}", indent=2)
     raise typer.Exit(exit_code(error))
+
+
+def _say(text: str, indent: int = 0) -> None:
+    """On a terminal it wraps under its own beginning; elsewhere a line is a line."""
+    if err.is_terminal:
+        err.print(Padding(text, (0, 0, 0, indent), expand=False))
+    else:
+        err.print(" " * indent + text, soft_wrap=True)
 
 
 def exit_code(error: ForgeError) -> int:

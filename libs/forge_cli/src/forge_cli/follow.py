@@ -124,9 +124,18 @@ def _what(event: RunEvent) -> str:
     shown = [
         f"{name.replace('_', ' ')} {value:.4g}" for name, value in event.metrics.items() if name not in UNSEEN
     ]
-    eta = [f"{event.eta_s:.0f} s left"] if event.eta_s else []
+    eta = [f"{span(event.eta_s)} left"] if event.eta_s else []
     said = [event.message] if event.message and event.message != event.state else []
-    return escape(" · ".join([*said, *shown[:3], *eta]))
+    # The time left first: a narrow terminal cuts the end.
+    return escape(" · ".join([*said, *eta, *shown[:3]]))
+
+
+def span(seconds: float) -> str:
+    """`85 s`, `12 min`, `2 h 5 min`: a training of a 7B takes hours."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 100 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def show_scorecard(card: Scorecard) -> None:

@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from forge_cli.console import CALLED_OFF, FAILED, exit_code
-from forge_cli.follow import RunCancelled, RunFailed, StoppedWatching, follow
+from forge_cli.follow import RunCancelled, RunFailed, StoppedWatching, _what, follow, span
 from forge_common.contracts.base import RunId, utc_now
 from forge_common.contracts.runs import Hardware, RunEvent, RunKind, RunState, RunView
 from forge_common.http.registry import RegistryClient
@@ -68,3 +68,22 @@ def test_a_run_that_failed_is_one():
 
 def test_a_run_that_kept_what_was_live_is_shown():
     assert watch(RunState.KEPT).state is RunState.KEPT
+
+
+def test_the_time_left_is_not_what_a_narrow_terminal_cuts_off():
+    event = RunEvent(
+        seq=1,
+        at=utc_now(),
+        run_id=RunId("run_1"),
+        state=RunState.TRAINING,
+        event="stage.progress",
+        metrics={"loss": 0.5},
+        eta_s=12.0,
+    )
+
+    assert _what(event) == "12 s left · loss 0.5"
+
+
+@pytest.mark.parametrize(("seconds", "said"), [(85, "85 s"), (700, "12 min"), (7500, "2 h 5 min")])
+def test_a_long_time_is_told_in_hours(seconds, said):
+    assert span(seconds) == said

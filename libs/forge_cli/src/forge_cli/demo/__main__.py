@@ -19,7 +19,7 @@ from forge_cli import clients
 from forge_cli.commands.setup import upload_benchmarks, upload_nano_base
 from forge_cli.console import command, done, err, escape, note, out, table
 from forge_cli.demo import teacher, traffic
-from forge_cli.follow import follow, show_scorecard
+from forge_cli.follow import StoppedWatching, follow, show_scorecard
 from forge_cli.installation import Installation, read_json, write_json
 from forge_cli.stack.control import bring_down, bring_up
 from forge_common.contracts.runs import PromoteRequest, RollbackRequest, RunRequest, RunState, RunView
@@ -158,7 +158,13 @@ def _train(here: Installation, registry: RegistryClient) -> RunView:
         _note(here, run_key=secrets.token_hex(8))
         return _train(here, registry)
     out.print(f"\n[bold]Run {view.id}[/] prepare → train → export → deploy → evaluate → decide")
-    return follow(registry, view.id)
+    try:
+        return follow(registry, view.id)
+    except StoppedWatching as left:
+        raise StoppedWatching(
+            left.message,
+            fix=f"`make demo` goes on from there; FORGE_HOME={here.home} .venv/bin/forge down stops it all",
+        ) from None
 
 
 def _remember(here: Installation, name: str, first: str) -> str:
