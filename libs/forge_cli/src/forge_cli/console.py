@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from typing import Annotated, Any, NoReturn, ParamSpec
 
@@ -15,6 +16,7 @@ import typer
 from pydantic import BaseModel, ValidationError
 from rich.console import Console
 from rich.padding import Padding
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from forge_common.errors import CallerError, Cancelled, DependencyDown, ForgeError, Invalid, RemoteProblem
@@ -177,6 +179,15 @@ def table(*columns: str, rows: Sequence[Sequence[str]], title: str | None = None
     for row in rows:
         made.add_row(*row)
     out.print(made)
+
+
+@contextlib.contextmanager
+def working(what: str, *, quiet: bool = False) -> Iterator[None]:
+    """Says on a terminal what takes so long, and for how long it has, where nobody counts the steps."""
+    columns = (SpinnerColumn(), TextColumn("[dim]{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=err, transient=True, disable=quiet or not err.is_terminal) as bars:
+        bars.add_task(what, total=None)
+        yield
 
 
 def done(text: str) -> None:

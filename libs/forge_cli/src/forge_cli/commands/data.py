@@ -12,7 +12,18 @@ from forge_cli.commands.exchanges import exchanges, feedback
 from forge_cli.commands.imports import import_
 from forge_cli.commands.policy import assign, policy
 from forge_cli.commands.stats import stats
-from forge_cli.console import DomainOption, JsonFlag, command, done, escape, note, out, print_json, table
+from forge_cli.console import (
+    DomainOption,
+    JsonFlag,
+    command,
+    done,
+    escape,
+    note,
+    out,
+    print_json,
+    table,
+    working,
+)
 from forge_common.contracts.dataset import DatasetManifest
 
 app = typer.Typer(help="Captured exchanges and the datasets made of them.", invoke_without_command=True)
@@ -29,7 +40,9 @@ app.command()(erase)
 @command
 def build(*, domain: DomainOption = None, json_: JsonFlag = False) -> None:
     """Filter, deduplicate and split now; the dataset is immutable and named by its hash."""
-    built = clients.CollectorClient().build(clients.domain(domain))
+    chosen = clients.domain(domain)
+    with working(f"filtering and splitting what was captured of {chosen}", quiet=json_):
+        built = clients.CollectorClient().build(chosen)
     if json_:
         print_json(built)
         return
@@ -55,7 +68,8 @@ def show_manifest(manifest: DatasetManifest) -> None:
         f"{manifest.train_rows} train · {manifest.valid_rows} valid · {manifest.conversations} conversations"
     )
     out.print(f"{manifest.domain}: {counts}, of {manifest.seen} seen")
-    table("left out because", "rows >", rows=[[d.reason, str(d.rows)] for d in manifest.dropped])
+    if manifest.dropped:
+        table("left out because", "rows >", rows=[[d.reason, str(d.rows)] for d in manifest.dropped])
     if manifest.preference_rows:
         note(f"{manifest.preference_rows} pairs of a better and a worse answer, for training by preference")
     answers = [f"{escape(rule.rule)} {rule.exchanges}" for rule in manifest.policy if rule.eligible]

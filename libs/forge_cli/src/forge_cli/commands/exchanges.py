@@ -135,7 +135,7 @@ def _show(found: Document, *, full: bool) -> None:
         + ("" if one["complete"] else " · broke off"),
         "tokens": f"{usage.get('prompt_tokens') or '–'} in, {usage.get('completion_tokens') or '–'} out",
         "trained on": _verdict(one),
-        "datasets": ", ".join(sha256[:12] for sha256 in found["datasets"]) or "in none",
+        "datasets": ", ".join(found["datasets"]) or "in none",
     }
     out.print(f"[bold]{one['id']}[/]")
     for name, value in facts.items():

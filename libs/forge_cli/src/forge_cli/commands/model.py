@@ -12,7 +12,7 @@ import typer
 
 from forge_cli import clients, model_card
 from forge_cli.commands.versions import number
-from forge_cli.console import DomainOption, JsonFlag, command, done, escape, note, print_json
+from forge_cli.console import DomainOption, JsonFlag, command, done, escape, note, print_json, working
 from forge_cli.installation import Installation
 from forge_cli.model_card import Facts, Shape
 from forge_common.artifacts import ArtifactClient, ArtifactMissing
@@ -54,7 +54,9 @@ def export(
     chosen = clients.domain(domain)
     provenance = registry.provenance(chosen, number(version) if version else _live(registry, chosen))
     shape = _shape(fused=fused, quant=quant)
-    facts = _write(to, provenance, shape, _quant(quant), here=here, registry=registry)
+    what = f"writing {provenance.version.model}" + (": of a 7B this takes minutes" if fused else "")
+    with working(what, quiet=json_):
+        facts = _write(to, provenance, shape, _quant(quant), here=here, registry=registry)
     files = sorted(path.name for path in to.iterdir())
     if json_:
         model = provenance.version
