@@ -28,9 +28,10 @@ from forge_common.artifacts import ArtifactClient
 from forge_common.contracts.stages import BaseModelRef
 from forge_common.errors import ForgeError
 from forge_common.weights.base_model import resolve_base
-name, home = sys.argv[1], Path(sys.argv[2])
+(name, _, revision), home = sys.argv[1].partition("@"), Path(sys.argv[2])
+ref = BaseModelRef(name=name, revision=revision or "main")
 try:
-    print(resolve_base(BaseModelRef(name=name), ArtifactClient("http://127.0.0.1:9", None, home), home))
+    print(resolve_base(ref, ArtifactClient("http://127.0.0.1:9", None, home), home))
 except ForgeError as error:
     print(error.code, error)
 """
@@ -228,10 +229,13 @@ def etag(path) -> str:
     return hashlib.sha1(path.read_bytes()).hexdigest()
 
 
-def resolve(name, url, home) -> str:
+FULL = "import shutil, types; shutil.disk_usage = lambda _: types.SimpleNamespace(free=1 << 30)"
+
+
+def resolve(name, url, home, *, before="") -> str:
     environment = os.environ | {"HF_ENDPOINT": url, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1"}
     reply = subprocess.run(
-        [sys.executable, "-c", PROGRAM, name, str(home)],
+        [sys.executable, "-c", before + PROGRAM, name, str(home)],
         env=environment,
         capture_output=True,
         text=True,
@@ -250,6 +254,27 @@ def test_a_base_is_fetched_by_name_without_pickles_or_code(hub, tmp_path):
     assert {path.name for path in folder.iterdir()} == wanted
     assert (folder / "model.safetensors").read_bytes() == (source / "model.safetensors").read_bytes()
     assert not any("pytorch_model" in path for path in asked)
+
+
+def test_the_revision_that_was_named_is_the_one_that_is_fetched(hub, tmp_path):
+    url, asked, _ = hub
+
+    resolve("org/tiny@v2", url, tmp_path / "home")
+
+    named = [path for path in asked if "/revision/" in path or "/resolve/" in path]
+    assert any(path.endswith("/revision/v2") for path in named)
+    assert not any("/revision/main" in path or "/resolve/main/" in path for path in named)
+
+
+def test_a_disk_that_is_too_small_is_noticed_before_the_hub_sends_weights(hub, tmp_path):
+    url, _, source = hub
+    weights = (source / "model.safetensors").stat().st_size
+
+    said = resolve("org/tiny", url, tmp_path / "home", before=FULL)
+
+    came = [path.stat().st_size for path in (tmp_path / "home").rglob("*") if path.is_file()]
+    assert said.startswith("disk_full org/tiny needs")
+    assert sum(came) < weights
 
 
 def test_a_fetched_base_serves_when_the_hub_is_away(hub, tmp_path):
