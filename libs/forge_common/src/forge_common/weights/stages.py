@@ -171,8 +171,15 @@ def _train(request: TrainRequest, run: RunId, beat: Beat, bench: Bench) -> Train
 
 
 def _older(request: TrainRequest, artifacts: ArtifactClient, beat: Beat) -> DatasetManifest | None:
-    """The parent's dataset; None where nothing is to be replayed, or somebody erased it."""
-    if request.replay is None or not request.domain.training.replay:
+    """The parent's dataset; None where nothing is to be replayed, there is no parent, or somebody erased it."""
+    if not request.domain.training.replay:
+        return None
+    if request.replay is None:
+        beat.progress(
+            Progress(
+                message="nothing is replayed: this training goes on from no version (training.start_from)"
+            )
+        )
         return None
     try:
         return artifacts.read_json(request.replay, DatasetManifest)
