@@ -7,7 +7,8 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
-from forge_trainer_cuda.model import BesideTheCard, _leave_inputs_narrow
+from forge_common.contracts.domain import TrainingRules
+from forge_trainer_cuda.model import BesideTheCard, _leave_inputs_narrow, load_trainable
 
 pytestmark = pytest.mark.integration
 
@@ -32,6 +33,20 @@ def learned(model):
     found = [parameter.grad.clone() for parameter in model.parameters() if parameter.requires_grad]
     model.zero_grad()
     return [logits.detach(), *found]
+
+
+def test_a_4_bit_base_is_nf4_quantised_twice_and_computes_in_f32_on_the_cpu(tiny):
+    import bitsandbytes
+
+    model = load_trainable(tiny, TrainingRules(rank=4, method="qlora"), "cpu")
+
+    maps = [each for each in model.modules() if isinstance(each, bitsandbytes.nn.Linear4bit)]
+    assert len(maps) == 2 * 7
+    assert {each.weight.quant_type for each in maps} == {"nf4"}
+    assert all(each.weight.quant_state.nested for each in maps)
+    assert {each.compute_dtype for each in maps} == {torch.float32}
+    # What every token's probability hangs on stays as it is.
+    assert model.get_base_model().lm_head.weight.dtype is torch.float32
 
 
 def test_inputs_that_stay_narrow_give_the_same_bits(adapted):

@@ -141,10 +141,12 @@ def test_the_nano_model_learns_in_seconds(trained):
     assert trained.valid_loss < losses[0]
     assert trained.tokens > 0
     assert {"torch", "transformers", "peft", "accelerate", "bitsandbytes"} <= set(trained.versions)
-    assert {"forge-trainer-cuda", "forge-common", "numpy", "safetensors", "tokenizers"} <= set(
+    assert {"forge-trainer-cuda", "forge-common", "jinja2", "numpy", "safetensors", "tokenizers"} <= set(
         trained.versions
     )
     assert trained.environment["threads"] == "1"
+    assert {"python", "platform", "processor"} <= set(trained.environment)
+    assert trained.peak_memory_bytes > 50e6
 
 
 def test_llama_cpp_answers_as_the_trained_weights_do(exported):

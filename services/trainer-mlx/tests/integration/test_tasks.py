@@ -93,6 +93,11 @@ def test_a_doorbell_leads_to_a_delivered_adapter(ring, bench, tiny_base, make_da
     assert delivery.token == 3
     assert delivery.result.kind == "train"
     assert bench.artifacts.fetch(delivery.result.adapter.sha256).is_file()
+    made_by = {"mlx", "mlx-lm", "transformers", "forge-trainer-mlx", "forge-common"}
+    assert made_by | {"jinja2", "numpy", "safetensors", "tokenizers"} == set(delivery.result.versions)
+    assert {"python", "platform", "processor", "threads"} <= set(delivery.result.environment)
+    assert delivery.result.peak_memory_bytes > 50e6
+    assert delivery.result.device
     assert any("loading the base model" in beat for beat in registry.progress)
 
 

@@ -22,7 +22,7 @@ def test_a_worker_says_what_machine_it_is(settings):
     assert greeting.queues == ("train.mlx",)
     assert greeting.device.startswith(("cpu (", "metal ("))
     assert greeting.memory_bytes > 2**30
-    assert set(greeting.versions) == {"mlx", "mlx-lm"}
+    assert set(greeting.versions) == {"mlx", "mlx-lm", "transformers"}
 
 
 @pytest.mark.skipif(find_openblas() is None, reason="this machine has no OpenBLAS (or needs none)")
