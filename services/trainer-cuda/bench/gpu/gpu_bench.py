@@ -132,7 +132,7 @@ def run(setting: Setting, cases: Sequence[Case]) -> int:
             failed = failed or not case.may_fail
             rows.append((case.name, "failed", None, None, None, None))
             continue
-        rows.append((case.name, round(speed), _mfu(speed, setting.shape, setting.card), told["peak"] / 2**30,
+        rows.append((case.name, round(speed), _mfu(speed, setting.shape, setting.card), _gib(told["peak"]),
                      told.get("at_once"), told.get("kept")))  # fmt: skip
         print(f"{case.name}: {speed:.0f} tokens/s", flush=True)
     what = "A tiny model" if setting.device == "cpu" else "Qwen2.5-7B's shapes"
@@ -185,6 +185,11 @@ def _speed(told: dict[str, Any]) -> float | None:
         print(f"{len(told['wall'])} steps, tokens counted at {len(told['seen'])}: too few to say", flush=True)
         return None
     return float((seen[-1] - seen[0]) / (ends[-1] - ends[0]))
+
+
+def _gib(peak: int) -> float | None:
+    """The peer's is the card's: on the CPU it is not known, and unknown is not zero."""
+    return peak / 2**30 if peak else None
 
 
 def _mfu(speed: float, shape: dict[str, Any], card: str) -> float | None:
