@@ -301,7 +301,7 @@ def test_a_caller_who_hangs_up_frees_the_slot(start, push, ggufs, is_streamed):
         begun = time.monotonic()
         client.chat("endless", ASK, options={"num_predict": 1})
 
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 10
 
 
 def test_an_idle_engine_does_not_spin(engine, client, push, ggufs):

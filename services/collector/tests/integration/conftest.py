@@ -128,7 +128,7 @@ class TeacherHandler(Handler):
 
     def wait_for_the_end(self) -> None:
         self.server.hanging.set()
-        self.connection.settimeout(20)
+        self.connection.settimeout(60)
         with contextlib.suppress(OSError):
             if self.connection.recv(1) == b"":
                 self.server.gone.set()

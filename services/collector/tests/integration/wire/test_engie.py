@@ -168,6 +168,6 @@ def test_a_client_that_leaves_cancels_the_job(wired: Any, wire: Any) -> None:
         assert wire.hanging.wait(20)
         assert connection.recv(1)
 
-    assert wire.gone.wait(10)
+    assert wire.gone.wait(30)
     (exchange,) = stored(wired)
     assert (exchange["complete"], exchange["messages"][0]["content"]) == (False, "look")
