@@ -36,7 +36,8 @@ def create_service(
 
     `checks` are what `/health` calls, by name; each raises when its dependency is away, and health is then 503.
     """
-    app = FastAPI(title=f"Forge {name}", version="1", lifespan=lifespan)
+    # FastAPI's own pages of documentation run scripts from a CDN, in the origin that keys are typed for.
+    app = FastAPI(title=f"Forge {name}", version="1", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.add_middleware(RequestId)
     app.add_exception_handler(ForgeError, _render_forge_error)
     app.add_exception_handler(RequestValidationError, _render_validation_error)
@@ -119,9 +120,9 @@ def _render_validation_error(_: Request, error: Exception) -> Response:
 
 def _render_http_exception(_: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return problem(
-        error.status_code, "not_found" if error.status_code == 404 else "http_error", str(error.detail)
-    )
+    if error.status_code == 404:
+        return problem(404, "not_found", str(error.detail), fix="/openapi.json lists what there is")
+    return problem(error.status_code, "http_error", str(error.detail))
 
 
 def _render_bug(request: Request, error: Exception) -> Response:

@@ -1,5 +1,6 @@
 """What every service's app does with errors, ids and health."""
 
+import pytest
 from fastapi import APIRouter
 from fastapi.testclient import TestClient
 from pydantic import BaseModel
@@ -70,3 +71,14 @@ def test_health_is_503_and_says_why_when_a_check_fails():
 
     assert reply.status_code == 503
     assert "refused" in reply.json()["failed"]["postgres"]
+
+
+@pytest.mark.parametrize("page", ["/docs", "/redoc"])
+def test_no_page_runs_scripts_of_others(page):
+    assert client().get(page).status_code == 404
+
+
+def test_an_unknown_path_says_where_the_known_ones_are():
+    fix = client().get("/").json()["fix"]
+
+    assert client().get(fix.split()[0]).status_code == 200
