@@ -32,7 +32,9 @@ LIBRARIES = ("torch", "transformers", "peft", "accelerate", "bitsandbytes")
 
 @dataclass(frozen=True, slots=True)
 class CardsChild(Child):
-    """A training that ran out of memory with its base divided among cards goes on from its checkpoint with half at once."""
+    """A training whose process memory ended (below Python; or on a card, with the base divided) goes on from its checkpoint
+    with half at once.
+    """
 
     def run(self, job: Contract, beat: Beat) -> dict[str, JsonValue]:
         """Raises OutOfMemory, and as `run_child` does."""
@@ -43,7 +45,7 @@ class CardsChild(Child):
                 if not isinstance(job, TrainJob) or death.signal != signal.SIGABRT:
                     raise
                 job = with_half(job)
-            message = f"memory ran out on a card: going on with {job.max_tokens_at_once} tokens at once"
+            message = f"memory ran out: going on with {job.max_tokens_at_once} tokens at once"
             log.warning("child.crashed", detail=message)
             beat.progress(Progress(message=message))
 

@@ -43,10 +43,11 @@ def test_a_batch_that_does_not_fit_is_trained_on_in_smaller_pieces_to_the_same_l
         return made.model_copy(update={"max_tokens_at_once": 16_384})
 
     whole, said_nothing = trained(bench, job("whole"))
-    pieces, said = trained(bench, job("pieces", max_memory_gb=0.75))
+    pieces, said = trained(bench, job("pieces", max_memory_gb=0.65))
 
     assert not any("memory" in message for message in said_nothing)
-    assert any(message.endswith("tokens at once from here on") for message in said)
+    # Below Python it aborts the child, which the worker starts again with half.
+    assert any(message.startswith("memory ran out") and "tokens at once" in message for message in said), said
     assert pieces.max_seq_length == whole.max_seq_length
     assert [point.train_loss for point in pieces.curve] == pytest.approx(
         [point.train_loss for point in whole.curve], rel=1e-4
