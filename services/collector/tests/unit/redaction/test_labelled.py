@@ -33,6 +33,7 @@ def missed(rng: random.Random, probes: list[Probe]) -> list[str]:
     return left
 
 
+@pytest.mark.integration  # seconds of CPU
 @pytest.mark.parametrize("product", PRODUCTS)
 @pytest.mark.parametrize("seed", [11, 12])
 def test_a_labelled_value_goes_whatever_the_syntax_the_language_and_the_form(product: str, seed: int) -> None:
@@ -44,6 +45,7 @@ def test_a_labelled_value_goes_whatever_the_syntax_the_language_and_the_form(pro
     assert len(left) <= 0.01 * len(probes), left
 
 
+@pytest.mark.integration  # seconds of CPU
 @pytest.mark.parametrize("product", PRODUCTS)
 def test_no_syntax_lives_on_the_others(product: str) -> None:
     rng = random.Random(13)

@@ -14,6 +14,7 @@ def test_what_is_planted_is_found(which: str) -> None:
     assert total(found.personal).recall >= 0.95, sorted(found.missed)
 
 
+@pytest.mark.integration  # seconds of CPU
 def test_no_kind_lives_on_the_others() -> None:
     # Keys of issuers are planted far more often than all else; so each kind counts once here.
     found = measure("planted", copies=1)
@@ -23,6 +24,7 @@ def test_no_kind_lives_on_the_others() -> None:
         assert sum(tally.recall for tally in kinds.values()) / len(kinds) >= 0.98
 
 
+@pytest.mark.integration  # seconds of CPU
 def test_little_but_the_value_is_taken() -> None:
     found = measure("planted", copies=1)
 

@@ -100,6 +100,7 @@ def test_nor_does_a_wording_that_nobody_foresaw(phrase: str, place: str):
         assert points(task, text) <= points(task, half) + NOISE, text
 
 
+@pytest.mark.integration  # seconds of CPU
 @given(
     st.lists(st.sampled_from(PHRASES), min_size=1, max_size=3),
     st.sampled_from(["{}", "> {}", "**{}**", "- {}", "Note: {}", "### {}", "*{}*", "`{}`"]),
