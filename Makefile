@@ -26,10 +26,15 @@ worker: ## Train for another machine's Forge: FORGE_KEY=… make worker REGISTRY
 setup: ## Make .venv with everything that this machine needs
 	@sh deploy/setup.sh
 
-check: setup ## Format, lint, types, imports, unit tests: under two minutes
+check: ## Format, lint, types, imports, unit tests: under two minutes
+	@$(MAKE) -j2 --no-print-directory static unit
+
+static: setup
 	@.venv/bin/ruff format --check -q . && .venv/bin/ruff check -q .
 	@.venv/bin/mypy $(SOURCES)
 	@.venv/bin/lint-imports --no-logo
+
+unit: setup
 	@$(PY) -m pytest -q -m "not integration and not e2e and not gpu and not metal" --allow-hosts=127.0.0.1,::1 -n 2 libs services tests/docs
 
 fmt: setup ## Format and mend what can be mended
@@ -68,4 +73,4 @@ bench-gpu: setup ## On an NVIDIA card: a 7B's speed and memory beside TRL + PEFT
 redaction: setup ## What redaction finds, what it wrongly takes, what it costs
 	@$(PY) -m forge_collector redaction
 
-.PHONY: help demo up down worker setup check fmt test test-alone test-cross test-e2e lock bench-proxy bench-collector bench-evaluator bench-trainer bench-gpu redaction
+.PHONY: help demo up down worker setup check static unit fmt test test-alone test-cross test-e2e lock bench-proxy bench-collector bench-evaluator bench-trainer bench-gpu redaction
