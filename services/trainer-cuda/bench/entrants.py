@@ -17,14 +17,16 @@ from forge_common.contracts.stages import Progress
 
 
 class Clock:
-    """Hears of every step; `check` is never a cancel."""
+    """Hears of every step once, before what is judged after it; `check` is never a cancel."""
 
     def __init__(self) -> None:
+        self._step = 0
         self.cpu: list[float] = []
         self.wall: list[float] = []
 
     def progress(self, progress: Progress) -> None:
-        if progress.step:
+        if progress.step and progress.step > self._step:
+            self._step = progress.step
             self.cpu.append(time.process_time())
             self.wall.append(time.perf_counter())
 
