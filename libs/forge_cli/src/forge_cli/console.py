@@ -163,8 +163,13 @@ NAMES = frozenset(
 )
 
 
-def table(*columns: str, rows: Sequence[Sequence[str]], title: str | None = None) -> None:
-    """A plain table. A column whose heading ends with `>` is right-aligned; one of `NAMES` is never cut nor wrapped."""
+def table(*columns: str, rows: Sequence[Sequence[str]], title: str | None = None, last_from: int = 0) -> None:
+    """A plain table. A column whose heading ends with `>` is right-aligned; one of `NAMES` is never cut nor wrapped.
+
+    `last_from`: a terminal of fewer columns goes without the last one, which would wrap into many lines.
+    """
+    if out.width < last_from:
+        columns, rows = columns[:-1], [row[:-1] for row in rows]
     made = Table(
         title=title, title_justify="left", title_style="bold", header_style="dim", box=None, pad_edge=False
     )

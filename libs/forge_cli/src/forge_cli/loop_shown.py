@@ -123,8 +123,8 @@ def capture_lines(health: Found) -> list[str]:
         "dropped"
     ]
     if lost:
-        counted = ", ".join(f"{reason} {count}" for reason, count in lost.items())
-        lines.append(f"  [bold red]{sum(lost.values())} exchanges were not kept[/]: {counted}")
+        reasons = ", ".join(f"{reason} {count}" for reason, count in lost.items())
+        lines.append(f"  [bold red]{sum(lost.values())} exchanges were not kept[/]: {reasons}")
     if health["rejected"]:
         lines.append(
             f"  [yellow]{health['rejected']} records were set aside[/] in rejected.jsonl of the spool's folder"

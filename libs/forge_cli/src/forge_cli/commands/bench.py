@@ -61,10 +61,9 @@ def list_benchmarks(context: typer.Context, *, json_: JsonFlag = False) -> None:
     rows = [_row(b["name"], "shipped", b, used.get(b.get("sha256", ""), "")) for b in found["shipped"]]
     shipped = {b.get("sha256") for b in found["shipped"]}
     rows += [_row(u["domain"], "yours", u, u["domain"]) for u in uploaded if u.get("sha256") not in shipped]
+    # Where there is no room for categories, --json and `bench check` have them.
     columns = ("benchmark", "", "sha256", "tasks >", "difficulty", "judges", "categories")
-    # On a narrow terminal categories would wrap into a dozen lines; --json and `bench check` have them.
-    shown = len(columns) if out.width >= ROOMY else -1
-    table(*columns[:shown], rows=[row[:shown] for row in rows])
+    table(*columns, rows=rows, last_from=ROOMY)
     if trouble:
         note(escape(trouble))
 

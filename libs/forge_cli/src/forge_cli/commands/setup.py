@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from forge_cli import clients
 from forge_cli.commands import bench
 from forge_cli.commands.stack import start
-from forge_cli.console import JsonFlag, command, done, err, in_words, note, out, print_json, table
+from forge_cli.console import JsonFlag, command, done, err, in_words, note, print_json, table
 from forge_cli.installation import Installation
 from forge_common import domains
 from forge_common.artifacts import sha256_of
@@ -179,10 +179,7 @@ def _list_domains(registry: RegistryClient, *, as_json: bool) -> None:
         ]
         for d in documents
     ]
-    columns = ("", "domain", "prefix", "base model", "benchmark", "what it covers")
-    # Beside the names there is no room for a sentence on a narrow terminal.
-    shown = len(columns) if out.width >= ROOMY else -1
-    table(*columns[:shown], rows=[row[:shown] for row in rows])
+    table("", "domain", "prefix", "base model", "benchmark", "what it covers", rows=rows, last_from=ROOMY)
 
 
 def _shipped_benchmark(domain: str) -> Any:

@@ -16,29 +16,6 @@ CA_DAYS, SERVER_DAYS, RENEW_DAYS = 3650, 397, 30
 
 def make_ca() -> tuple[bytes, bytes]:
     """Certificate and private key, as PEM."""
-    ca, key = _make_ca()
-    return ca.public_bytes(serialization.Encoding.PEM), _private(key)
-
-
-def sign(ca: bytes, ca_key: bytes, names: list[str]) -> bytes:
-    """A new key and its certificate for `names`, in one PEM."""
-    signer = serialization.load_pem_private_key(ca_key, password=None)
-    assert isinstance(signer, ec.EllipticCurvePrivateKey)
-    return _sign(x509.load_pem_x509_certificate(ca), signer, names)
-
-
-def serves(server: bytes, ca: bytes, wanted: list[str]) -> bool:
-    """Whether the certificate is that CA's, names all that is wanted, and is good for a month."""
-    there, issuer = x509.load_pem_x509_certificate(server), x509.load_pem_x509_certificate(ca)
-    names = there.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    is_ours = there.issuer == issuer.subject
-    is_fresh = there.not_valid_after_utc > datetime.now(UTC) + timedelta(days=RENEW_DAYS)
-    return (
-        is_ours and is_fresh and {str(_name(each).value) for each in wanted} <= {str(n.value) for n in names}
-    )
-
-
-def _make_ca() -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name(
         [x509.NameAttribute(NameOID.COMMON_NAME, f"The Forge on {socket.gethostname()}"[:64])]
@@ -51,10 +28,15 @@ def _make_ca() -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
     builder = builder.add_extension(usage, critical=True)
     identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
-    return builder.add_extension(identifier, critical=False).sign(key, hashes.SHA256()), key
+    ca = builder.add_extension(identifier, critical=False).sign(key, hashes.SHA256())
+    return ca.public_bytes(serialization.Encoding.PEM), _private(key)
 
 
-def _sign(issuer: x509.Certificate, signer: ec.EllipticCurvePrivateKey, names: list[str]) -> bytes:
+def sign(ca: bytes, ca_key: bytes, names: list[str]) -> bytes:
+    """A new key and its certificate for `names`, in one PEM."""
+    issuer = x509.load_pem_x509_certificate(ca)
+    signer = serialization.load_pem_private_key(ca_key, password=None)
+    assert isinstance(signer, ec.EllipticCurvePrivateKey)
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, socket.gethostname()[:64])])
     authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key())
@@ -66,6 +48,17 @@ def _sign(issuer: x509.Certificate, signer: ec.EllipticCurvePrivateKey, names: l
     builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
     certificate = builder.add_extension(authority, critical=False).sign(signer, hashes.SHA256())
     return certificate.public_bytes(serialization.Encoding.PEM) + _private(key)
+
+
+def serves(server: bytes, ca: bytes, wanted: list[str]) -> bool:
+    """Whether the certificate is that CA's, names all that is wanted, and is good for a month."""
+    there, issuer = x509.load_pem_x509_certificate(server), x509.load_pem_x509_certificate(ca)
+    names = there.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    is_ours = there.issuer == issuer.subject
+    is_fresh = there.not_valid_after_utc > datetime.now(UTC) + timedelta(days=RENEW_DAYS)
+    return (
+        is_ours and is_fresh and {str(_name(each).value) for each in wanted} <= {str(n.value) for n in names}
+    )
 
 
 def _dated(
